@@ -1,0 +1,12 @@
+"""``python -m spacy skills …``: registered through spaCy's ``spacy_cli`` entry point."""
+
+import typer
+from spacy.cli._util import app
+
+skills_cli = typer.Typer(
+    name="skills", help="Read ESCO skills out of job ads", no_args_is_help=True
+)
+app.add_typer(skills_cli)
+
+# Importing a command registers it, as in spacy/cli/__init__.py.
+from . import benchmark  # noqa: E402, F401

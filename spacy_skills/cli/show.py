@@ -1,0 +1,53 @@
+"""``python -m spacy skills show``: a pipeline's reading of one ad."""
+
+from pathlib import Path
+
+import spacy
+from spacy import displacy
+from spacy.tokens import Doc
+from typer import Argument, Option
+from wasabi import msg
+
+from ..ads import read_ads
+from . import skills_cli
+
+
+@skills_cli.command("show")
+def show_cli(
+    pipeline: str = Argument(..., help="Name or path of a trained pipeline"),
+    ads: Path = Argument(..., help="An ad (.txt) or a file or folder of ads"),
+    html: Path | None = Option(None, "--html", help="Write a displaCy page here"),
+    text_field: str = Option("text", help="Field or column that holds the text"),
+):
+    """Print the skills of each sentence, with probability and evidence."""
+    try:
+        nlp = spacy.load(pipeline)
+        docs = list(nlp.pipe(ad.text for ad in read_ads(ads, text_field=text_field)))
+    except (OSError, ValueError) as err:
+        msg.fail(str(err), exits=1)
+    for doc in docs:
+        print_skills(doc)
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(render_skills(docs), encoding="utf8")
+        msg.good(f"Saved to {html}")
+
+
+def print_skills(doc: Doc, spans_key: str = "esco_skills") -> None:
+    """Each sentence that asks for skills, and below it the skills, best first."""
+    group = doc.spans[spans_key]
+    for sentence in doc.sents:
+        found = [
+            (span.label_, f"{score:.2f}", span.text)
+            for span, score in zip(group, group.attrs["scores"])
+            if sentence.start <= span.start < sentence.end
+        ]
+        if found:
+            msg.divider(" ".join(sentence.text.split())[:88], char="─")
+            msg.table(found, header=("Skill", "p", "Evidence"), divider=True, max_col=48)
+
+
+def render_skills(docs: list[Doc], spans_key: str = "esco_skills") -> str:
+    """displaCy's span view of whole ads; every skill links to its ESCO page."""
+    options = {"spans_key": spans_key, "kb_url_template": "{}"}
+    return displacy.render(docs, style="span", page=True, options=options, jupyter=False)

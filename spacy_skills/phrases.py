@@ -1,0 +1,120 @@
+"""Sentences and their pieces: what the encoder is asked to turn into vectors."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from spacy.tokens import Doc, Span
+from spacy.util import registry
+
+PhraseFunction = Callable[[Span], list[Span]]
+
+BRACKETS_AND_SEPARATORS = frozenset("()[]{}/|;,•·")
+
+
+@dataclass
+class Segments:
+    """The sentences of a batch of docs, each followed by its pieces.
+
+    ``spans[starts[i]]`` is sentence *i*, the spans from there up to ``starts[i + 1]``
+    are its pieces, so that "the best piece" is a reduction over one contiguous group.
+    """
+
+    docs: list[Doc]
+    spans: list[Span] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+    @classmethod
+    def from_docs(cls, docs: Iterable[Doc], phrases: PhraseFunction) -> "Segments":
+        segments = cls(list(docs))
+        for doc in segments.docs:
+            for sentence in sentences(doc):
+                segments._add(sentence, phrases)
+        return segments
+
+    @classmethod
+    def stream(
+        cls, docs: Iterable[Doc], phrases: PhraseFunction, max_sentences: int
+    ) -> Iterator["Segments"]:
+        """The docs' sentences in order, at most max_sentences at a time."""
+        segments = cls([])
+        for doc in docs:
+            for sentence in sentences(doc):
+                if len(segments) == max_sentences:
+                    yield segments
+                    segments = cls([])
+                if not segments.docs or segments.docs[-1] is not doc:
+                    segments.docs.append(doc)
+                segments._add(sentence, phrases)
+        if len(segments):
+            yield segments
+
+    def _add(self, sentence: Span, phrases: PhraseFunction) -> None:
+        self.starts.append(len(self.spans))
+        self.spans.append(sentence)
+        self.spans.extend(phrases(sentence))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def sentences(self) -> list[Span]:
+        return [self.spans[start] for start in self.starts]
+
+
+def sentences(doc: Doc) -> list[Span]:
+    """The doc's sentences that hold any text; the whole doc where no pipe has set bounds."""
+    bounds = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+    return [sent for sent in bounds if len(sent) and not sent.text.isspace()]
+
+
+@dataclass(frozen=True)
+class ClausePhrases:
+    """Cuts a sentence at punctuation, brackets, slashes and conjunctions."""
+
+    conjunctions: frozenset[str]
+    max_phrases: int
+
+    def __call__(self, sentence: Span) -> list[Span]:
+        pieces: list[Span] = []
+        start = sentence.start
+        for token in sentence:
+            if self._separates(token):
+                pieces.append(sentence.doc[start : token.i])
+                start = token.i + 1
+        pieces.append(sentence.doc[start : sentence.end])
+        pieces = [piece for piece in pieces if any(t.is_alpha for t in piece)]
+        # A lone piece says no more than the sentence it came from.
+        return pieces[: self.max_phrases] if len(pieces) > 1 else []
+
+    def _separates(self, token) -> bool:
+        if token.is_space or token.lower_ in self.conjunctions:
+            return True
+        if not token.is_punct and token.text not in BRACKETS_AND_SEPARATORS:
+            return False
+        # The hyphen of "full-stack" and the point of "Node.js" stand inside a word.
+        inside = token.i > 0 and not token.nbor(-1).whitespace_ and not token.whitespace_
+        return token.text in BRACKETS_AND_SEPARATORS or not inside
+
+
+@registry.misc("spacy_skills.clause_phrases.v1")
+def make_clause_phrases(
+    conjunctions: list[str] | None = None, max_phrases: int = 32
+) -> PhraseFunction:
+    """Pieces between punctuation and conjunctions.
+
+    conjunctions: lower-case words that separate, English "and", "or", "&" by default.
+    max_phrases: the most pieces taken of one sentence, which bounds the encoder's work.
+    """
+    words = ["and", "or", "&"] if conjunctions is None else conjunctions
+    return ClausePhrases(frozenset(words), max_phrases)
+
+
+def no_phrases(sentence: Span) -> list[Span]:
+    """The sentence alone."""
+    return []
+
+
+@registry.misc("spacy_skills.no_phrases.v1")
+def make_no_phrases() -> PhraseFunction:
+    """Score whole sentences only: a third of the encoder's work, and less found."""
+    return no_phrases

@@ -1,0 +1,439 @@
+"""The component ``esco_skills``: ranks every skill of the taxonomy for every sentence."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+import srsly
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples
+from spacy.util import SimpleFrozenList, from_disk, to_disk
+from spacy.util import from_bytes as from_bytes_
+from spacy.util import to_bytes as to_bytes_
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.types import Floats2d, Ints1d
+
+from .errors import Errors
+from .loss import masked_cross_entropy
+from .phrases import PhraseFunction, Segments
+from .skills import Query, Scores, log_prior, set_skills, skill_vectors
+from .taxonomy import Taxonomy
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy_skills.SkillRanker.v1"
+projection = true
+skill_rate = 0.0
+
+[model.encoder]
+@architectures = "spacy_skills.TransformerEncoder.v1"
+frozen = true
+mixed_precision = false
+
+[model.encoder.name]
+@misc = "spacy_skills.bundled_minilm.v1"
+
+[model.encoder.tokenizer_config]
+use_fast = true
+
+[model.encoder.transformer_config]
+"""
+DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
+
+# Bounds the memory of a forward pass: 64 sentences × 14k skills are 3.6 MB a matrix.
+SENTENCES_PER_PASS = 64
+
+
+class Candidate(NamedTuple):
+    """One skill of one sentence: the evidence's tokens, the skill's row, a probability."""
+
+    start: int
+    end: int
+    row: int
+    score: float
+
+
+@Language.factory(
+    "esco_skills",
+    assigns=["doc.spans"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "phrases": {"@misc": "spacy_skills.clause_phrases.v1"},
+        "top_k": 5,
+        "threshold": 0.0,
+        "spans_key": "esco_skills",
+        "negatives_key": "esco_negatives",
+        "matches_key": "esco_matches",
+        "scorer": {"@scorers": "spacy_skills.ranking_scorer.v1"},
+    },
+    default_score_weights={
+        "esco_mrr": 0.0,
+        "esco_rp1": 0.0,
+        "esco_rp5": 1.0,
+        "esco_rp10": 0.0,
+    },
+)
+def make_skill_ranker(
+    nlp: Language,
+    name: str,
+    model: Model,
+    phrases: PhraseFunction,
+    top_k: int,
+    threshold: float,
+    spans_key: str,
+    negatives_key: str,
+    matches_key: str,
+    scorer: Callable | None,
+) -> "SkillRanker":
+    """Rank ESCO's skills for every sentence.
+
+    model: a ``spacy_skills.SkillRanker.v1``.
+    phrases: cuts a sentence into the pieces that are scored beside it.
+    top_k: the most skills a sentence is given; threshold: the least probability.
+    spans_key: where predictions go, and where gold skills are read from.
+    negatives_key: where the batcher wrote what each sentence is a negative for.
+    matches_key: where ``esco_matcher``, if there is one, left the literal matches.
+    """
+    return SkillRanker(
+        nlp.vocab,
+        model,
+        name,
+        phrases=phrases,
+        top_k=top_k,
+        threshold=threshold,
+        spans_key=spans_key,
+        negatives_key=negatives_key,
+        matches_key=matches_key,
+        scorer=scorer,
+    )
+
+
+class SkillRanker(TrainablePipe):
+    """``doc.spans["esco_skills"]``: a span per (sentence, skill), best first within a
+    sentence. The span is the evidence (the literal match or the best piece), ``label_``
+    the preferred name, ``kb_id_`` the URI, ``attrs["scores"]`` the probabilities.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "esco_skills",
+        *,
+        phrases: PhraseFunction,
+        top_k: int = 5,
+        threshold: float = 0.0,
+        spans_key: str = "esco_skills",
+        negatives_key: str = "esco_negatives",
+        matches_key: str = "esco_matches",
+        scorer: Callable | None = None,
+    ) -> None:
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.phrases = phrases
+        self.scorer = scorer
+        self.cfg: dict[str, Any] = {
+            "top_k": top_k,
+            "threshold": threshold,
+            "spans_key": spans_key,
+            "negatives_key": negatives_key,
+            "matches_key": matches_key,
+        }
+        self._taxonomy: Taxonomy | None = None
+        self._counts: dict[str, int] = {}
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        if self._taxonomy is None:
+            raise ValueError(Errors.S004.format(name=self.name))
+        return self._taxonomy
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """URIs of all skills, in the order of the classifiers."""
+        return tuple(self._taxonomy.uris) if self._taxonomy is not None else ()
+
+    @property
+    def hide_labels(self) -> bool:
+        # 14k URIs would make up most of every meta.json.
+        return True
+
+    @property
+    def label_data(self) -> dict[str, int]:
+        """How many sentences name each skill: what ``initialize`` takes as labels."""
+        return self._counts
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language,
+        taxonomy: Taxonomy | None = None,
+        labels: dict[str, int] | None = None,
+        vectors: Path | None = None,
+    ) -> None:
+        """Start every classifier from the encoder's vectors of its skill's names.
+
+        labels: sentences that name each skill, by URI, as the corpus command and ``spacy
+            init labels`` write them; counted in the examples if None.
+        vectors: folder that keeps a frozen encoder's vectors between runs.
+        Raises ValueError without a taxonomy.
+        """
+        # Brings the transformers library, which costs seconds to import.
+        from .encoder import attach_cache, encode_texts
+
+        if taxonomy is None or not len(taxonomy):
+            raise ValueError(Errors.S004.format(name=self.name))
+        self._taxonomy = taxonomy
+        self._counts = self._count(get_examples) if labels is None else dict(labels)
+        self.model.initialize()
+        encoder, classifiers = self.model.layers[0], self.model.layers[-1]
+        if vectors is not None:
+            attach_cache(encoder, vectors)
+
+        def encode(texts: list[str]) -> Floats2d:
+            return encode_texts(encoder, texts, nlp, desc="Skill names")
+
+        counts = [self._counts.get(uri, 0) for uri in taxonomy.uris]
+        prior = log_prior(numpy.asarray(counts))
+        set_skills(classifiers, skill_vectors(taxonomy, encode), prior)
+
+    def _count(self, get_examples: Callable[[], Iterable[Example]]) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for example in get_examples():
+            gold = example.reference.spans.get(self.cfg["spans_key"], ())
+            counts.update({span.kb_id_ for span in gold} & set(self.labels))
+        return dict(counts)
+
+    def predict(self, docs: Iterable[Doc]) -> list[list[Candidate]]:
+        """The best skills of each doc's sentences, in the sentences' order."""
+        docs = list(docs)
+        found: dict[int, list[Candidate]] = {id(doc): [] for doc in docs}
+        for scores in self._score_all(docs):
+            logits = self.model.ops.to_numpy(scores.logits)
+            best = self.model.ops.to_numpy(scores.best)
+            for i, sentence in enumerate(scores.query.segments.sentences):
+                matches = self._matches(sentence)
+                for row, score in self._top(logits[i]):
+                    if row in matches:
+                        _, start, end = matches[row]
+                    else:
+                        piece = scores.query.segments.spans[best[i, row]]
+                        start, end = piece.start, piece.end
+                    found[id(sentence.doc)].append(Candidate(start, end, row, score))
+        return [found[id(doc)] for doc in docs]
+
+    def rank(self, docs: Iterable[Doc]) -> Iterator[tuple[Span, numpy.ndarray]]:
+        """Every sentence of docs that have been through the pipes before this one, with
+        its logits over all skills, float32 [len(labels)]."""
+        for scores in self._score_all(docs):
+            logits = self.model.ops.to_numpy(scores.logits)
+            yield from zip(scores.query.segments.sentences, logits)
+
+    def set_annotations(self, docs: Iterable[Doc], scores: list[list[Candidate]]) -> None:
+        skills = self.taxonomy.skills
+        for doc, candidates in zip(docs, scores):
+            spans = [
+                Span(doc, c.start, c.end, label=skills[c.row].name, kb_id=skills[c.row].uri)
+                for c in candidates
+            ]
+            probabilities = numpy.array([c.score for c in candidates], dtype="float32")
+            doc.spans[self.cfg["spans_key"]] = SpanGroup(
+                doc,
+                name=self.cfg["spans_key"],
+                spans=spans,
+                attrs={"scores": probabilities},
+            )
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from the (sentence, skill) pairs that the batcher chose."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "SkillRanker.update")
+        rows = sorted({row for eg in examples for row, _, _ in self._pairs(eg)})
+        segments = Segments.from_docs([eg.predicted for eg in examples], self.phrases)
+        if not rows or not len(segments):
+            return losses
+        set_dropout_rate(self.model, drop)
+        query = self._query(segments, self.model.ops.asarray1i(rows))
+        scores, backprop = self.model.begin_update(query)
+        loss, d_logits = self.get_loss(examples, scores)
+        backprop(d_logits)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Scores) -> tuple[float, Floats2d]:
+        """Mean binary cross-entropy over the chosen pairs, and its gradient.
+
+        A sentence is a positive for the skills of ``reference.spans["esco_skills"]`` that
+        overlap it, a negative for those of ``reference.spans["esco_negatives"]``; no other
+        pair counts. Raises ValueError if no batcher has chosen negatives.
+        """
+        examples = list(examples)
+        negatives_key = self.cfg["negatives_key"]
+        if not any(negatives_key in eg.reference.spans for eg in examples):
+            raise ValueError(Errors.S005.format(key=negatives_key))
+        ops = self.model.ops
+        columns = {int(row): i for i, row in enumerate(scores.query.rows)}
+        labels = numpy.zeros(scores.logits.shape, dtype="float32")
+        mask = numpy.zeros(scores.logits.shape, dtype="float32")
+        by_doc: dict[int, list[tuple[int, Span]]] = {}
+        for i, sentence in enumerate(scores.query.segments.sentences):
+            by_doc.setdefault(id(sentence.doc), []).append((i, sentence))
+        for example in examples:
+            for row, span, label in self._pairs(example):
+                for i, sentence in by_doc.get(id(example.predicted), ()):
+                    if _overlap(span, sentence):
+                        mask[i, columns[row]] = 1.0
+                        labels[i, columns[row]] = max(labels[i, columns[row]], label)
+        d_logits, loss = masked_cross_entropy(
+            ops, scores.logits, ops.asarray2f(labels), ops.asarray2f(mask)
+        )
+        return loss, d_logits
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Rank all skills for every sentence, whatever top_k and threshold are."""
+        if self.scorer is None:
+            return {}
+        return self.scorer(examples, rank=self.rank, labels=self.labels, **kwargs)
+
+    def _score_all(self, docs: Iterable[Doc]) -> Iterator[Scores]:
+        n_skills = len(self.taxonomy)
+        for segments in Segments.stream(docs, self.phrases, SENTENCES_PER_PASS):
+            scores = self.model.predict(self._query(segments))
+            assert scores.logits.shape == (len(segments), n_skills)
+            yield scores
+
+    def _query(self, segments: Segments, rows: Ints1d | None = None) -> Query:
+        n_columns = len(self.taxonomy) if rows is None else len(rows)
+        literal = numpy.zeros((len(segments), n_columns), dtype="float32")
+        columns = None if rows is None else {int(row): i for i, row in enumerate(rows)}
+        for i, sentence in enumerate(segments.sentences):
+            for row, (strength, _, _) in self._matches(sentence).items():
+                if columns is None:
+                    literal[i, row] = strength
+                elif row in columns:
+                    literal[i, columns[row]] = strength
+        return Query(segments, self.model.ops.asarray2f(literal), rows)
+
+    def _matches(self, sentence: Span) -> dict[int, tuple[float, int, int]]:
+        """The longest literal match of each skill: strength, start and end token."""
+        matches: dict[int, tuple[float, int, int]] = {}
+        for span in sentence.doc.spans.get(self.cfg["matches_key"], ()):
+            if not sentence.start <= span.start < sentence.end:
+                continue
+            if span.kb_id_ not in self.taxonomy:
+                continue
+            row = self.taxonomy.index(span.kb_id_)
+            match = (min(len(span) / 3, 1.0), span.start, span.end)
+            matches[row] = max(match, matches.get(row, match), key=lambda m: m[0])
+        return matches
+
+    def _top(self, logits: numpy.ndarray) -> list[tuple[int, float]]:
+        top_k = min(self.cfg["top_k"], len(logits))
+        if top_k < 1:
+            return []
+        rows = numpy.argpartition(-logits, top_k - 1)[:top_k]
+        rows = rows[numpy.lexsort((rows, -logits[rows]))]
+        scores = 1 / (1 + numpy.exp(-logits[rows].astype("float64")))
+        return [
+            (int(row), float(score))
+            for row, score in zip(rows, scores)
+            if score >= self.cfg["threshold"]
+        ]
+
+    def _pairs(self, example: Example) -> Iterator[tuple[int, Span, float]]:
+        """(skill's row, span of the reference, 1 for a positive or 0 for a negative)."""
+        spans = example.reference.spans
+        for key, label in ((self.cfg["spans_key"], 1.0), (self.cfg["negatives_key"], 0.0)):
+            for span in spans.get(key, ()):
+                if span.kb_id_ not in self.taxonomy:
+                    raise ValueError(Errors.S006.format(uri=span.kb_id_, key=key))
+                yield self.taxonomy.index(span.kb_id_), span, label
+
+    def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
+        self._validate_serialization_attrs()
+        serialize = {
+            "cfg": lambda: srsly.json_dumps(self.cfg),
+            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+            "taxonomy": self.taxonomy.to_bytes,
+            "model": self.model.to_bytes,
+        }
+        return to_bytes_(serialize, exclude)
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> "SkillRanker":
+        deserialize = {
+            "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
+            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
+            "taxonomy": self._load_taxonomy,
+            "model": self._load_model,
+        }
+        from_bytes_(bytes_data, deserialize, exclude)
+        self._check_shapes(exclude)
+        return self
+
+    def to_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> None:
+        self._validate_serialization_attrs()
+        serialize = {
+            "cfg": lambda p: srsly.write_json(p, self.cfg),
+            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
+            "taxonomy": self.taxonomy.to_disk,
+            "model": self.model.to_disk,
+        }
+        to_disk(path, serialize, exclude)
+
+    def from_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> "SkillRanker":
+        deserialize = {
+            "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
+            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
+            "taxonomy": lambda p: self._load_taxonomy(p.read_bytes()),
+            "model": lambda p: self._load_model(p.read_bytes()),
+        }
+        from_disk(path, deserialize, exclude)
+        self._check_shapes(exclude)
+        return self
+
+    def _load_taxonomy(self, data: bytes) -> None:
+        self._taxonomy = Taxonomy.from_bytes(data)
+
+    def _load_model(self, data: bytes) -> None:
+        try:
+            self.model.from_bytes(data)
+        except (AttributeError, KeyError, ValueError) as err:
+            raise ValueError(Errors.S007.format(name=self.name, reason=err)) from err
+
+    def _check_shapes(self, exclude: Iterable[str]) -> None:
+        classifiers = self.model.layers[-1]
+        if {"taxonomy", "model"} & set(exclude) or not classifiers.has_dim("nO"):
+            return
+        n_rows, n_skills = classifiers.get_dim("nO"), len(self.taxonomy)
+        if n_rows != n_skills:
+            raise ValueError(Errors.S008.format(name=self.name, rows=n_rows, n=n_skills))
+
+
+def _overlap(span: Span, sentence: Span) -> bool:
+    return (
+        span.start_char < sentence.end_char and sentence.start_char < span.end_char
+    )

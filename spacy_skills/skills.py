@@ -1,0 +1,223 @@
+"""One binary classifier per skill over the vectors of a sentence and its pieces."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from spacy.util import registry
+from thinc.api import Linear, Model, Ops, residual, zero_init
+from thinc.types import Floats1d, Floats2d, Ints1d, Ints2d
+
+from .phrases import Segments
+from .taxonomy import Taxonomy
+from .vectors import normalise
+
+# What the untrained recipe weighs its four terms with, found on the validation sets
+# (docs/experiments.md), and the logit at which its probabilities balance.
+START_WEIGHTS = {"sentence": 10.0, "phrase": 10.0, "prior": 0.2, "literal": 6.0}
+START_BIAS = -10.0
+
+
+@dataclass
+class Query:
+    """Which skills to score, for which sentences.
+
+    literal: [sentences, len(rows)] strength of the literal match, 0 to 1.
+    rows: the skills' rows in the taxonomy; None for all.
+    """
+
+    segments: Segments
+    literal: Floats2d
+    rows: Ints1d | None = None
+
+
+@dataclass
+class Scores:
+    """logits and best, both [sentences, skills]; best[i, j] is the row in segments.spans
+    of the piece of sentence i (or of the sentence itself) that lies closest to skill j."""
+
+    query: Query
+    logits: Floats2d
+    best: Ints2d
+
+
+@registry.architectures("spacy_skills.SkillRanker.v1")
+def build_skill_ranker(
+    encoder: Model[Segments, Floats2d],
+    projection: bool = True,
+    skill_rate: float = 0.0,
+) -> Model[Query, Scores]:
+    """Encoder, a projection that all skills share, and each skill's classifier.
+
+    projection: learn a residual linear map of the encoder's vectors, the identity at first.
+    skill_rate: how fast each skill's own weights move from the vectors of its names,
+        relative to the learning rate; 0 keeps them there.
+    """
+    layers: list[Model] = [encoder]
+    if projection:
+        layers.append(residual(Linear(init_W=zero_init, init_b=zero_init)))
+    layers.append(skill_classifiers(skill_rate))
+    return Model("skill_ranker", _forward_ranker, init=_init_ranker, layers=layers)
+
+
+def _init_ranker(model: Model, X: Any = None, Y: Any = None) -> Model:
+    encoder, *projection, classifiers = model.layers
+    encoder.initialize()
+    width = encoder.get_dim("nO")
+    for layer in projection:
+        sample = layer.ops.alloc2f(1, width)
+        layer.initialize(X=sample, Y=sample)
+    classifiers.set_dim("nI", width)
+    return model
+
+
+def _forward_ranker(
+    model: Model, query: Query, is_train: bool
+) -> tuple[Scores, Callable]:
+    encoder, *projection, classifiers = model.layers
+    vectors, backprop_encoder = encoder(query.segments, is_train)
+    backprops = [backprop_encoder]
+    for layer in projection:
+        vectors, backprop_projection = layer(vectors, is_train)
+        backprops.append(backprop_projection)
+    scores, backprop_scores = classifiers((vectors, query), is_train)
+
+    def backprop_ranker(d_logits: Floats2d) -> Any:
+        d_vectors = backprop_scores(d_logits)
+        for backprop in reversed(backprops):
+            d_vectors = backprop(d_vectors)
+        return d_vectors
+
+    return scores, backprop_ranker
+
+
+def skill_classifiers(skill_rate: float = 0.0) -> Model:
+    """logit = a·cos(sentence) + b·max cos(piece) + c·prior + d·literal + e.
+
+    Parameters: names [nO, nI], unit vectors, and prior [nO] are set once and stay;
+    weights [4] are the logarithms of (a, b, c, d) relative to their start, so that none
+    turns negative; bias [1] is e; with a skill_rate also offset [nO, nI + 1], each
+    skill's own departure from its names and prior.
+    """
+    params: dict[str, Any] = {"names": None, "prior": None, "weights": None, "bias": None}
+    if skill_rate:
+        params["offset"] = None
+    return Model(
+        "skill_classifiers",
+        _forward_classifiers,
+        dims={"nO": None, "nI": None},
+        params=params,
+        attrs={"skill_rate": skill_rate},
+    )
+
+
+def set_skills(classifiers: Model, names: Floats2d, prior: Floats1d) -> None:
+    """Give the classifiers their start: unit vectors [skills, width], priors [skills]."""
+    ops = classifiers.ops
+    classifiers.set_dim("nO", len(names), force=True)
+    classifiers.set_dim("nI", names.shape[1], force=True)
+    classifiers.set_param("names", ops.asarray2f(names))
+    classifiers.set_param("prior", ops.asarray1f(prior))
+    classifiers.set_param("weights", ops.alloc1f(len(START_WEIGHTS)))
+    classifiers.set_param("bias", ops.asarray1f([START_BIAS]))
+    if classifiers.attrs["skill_rate"]:
+        offset = ops.alloc2f(len(names), names.shape[1] + 1)
+        classifiers.set_param("offset", offset)
+
+
+def skill_vectors(
+    taxonomy: Taxonomy, encode: Callable[[list[str]], Floats2d]
+) -> Floats2d:
+    """Unit vectors [skills, width]: name + mean of all names + "name: description".
+
+    encode: texts to unit vectors [texts, width].
+    """
+    skills = taxonomy.skills
+    names = encode([skill.name for skill in skills])
+    described = encode([f"{skill.name}: {skill.description}" for skill in skills])
+    alternatives = encode([name for skill in skills for name in skill.alt_names])
+    end = 0
+    means = names.copy()
+    for row, skill in enumerate(skills):
+        start, end = end, end + len(skill.alt_names)
+        means[row] += alternatives[start:end].sum(axis=0)
+    return normalise(names + normalise(means) + described)
+
+
+def log_prior(counts: Floats1d) -> Floats1d:
+    """Standardised log(3 + count): how often ads name each skill. Zeros if all are alike."""
+    logs = numpy.log(3 + numpy.asarray(counts, dtype="float64"))
+    deviation = logs.std()
+    return ((logs - logs.mean()) / (deviation or 1.0)).astype("float32")
+
+
+def _forward_classifiers(
+    model: Model, vectors_query: tuple[Floats2d, Query], is_train: bool
+) -> tuple[Scores, Callable]:
+    vectors, query = vectors_query
+    ops = model.ops
+    rate = model.attrs["skill_rate"]
+    rows = slice(None) if query.rows is None else query.rows
+    start = ops.asarray1f(list(START_WEIGHTS.values()))
+    weights = start * ops.xp.exp(model.get_param("weights"))
+    skills = model.get_param("names")[rows]
+    prior = model.get_param("prior")[rows]
+    own_bias: Any = 0.0
+    if rate:
+        offset = model.get_param("offset")[rows]
+        skills = skills + rate * offset[:, :-1]
+        own_bias = rate * offset[:, -1]
+
+    unit, backprop_unit = _normalise(vectors)
+    cosines = unit @ skills.T
+    starts = ops.asarray1i(query.segments.starts)
+    whole = cosines[starts]
+    best = _best_of_groups(ops, cosines, query.segments.starts)
+    piece = ops.xp.take_along_axis(cosines, best, axis=0)
+    logits = weights[0] * whole + weights[1] * piece + weights[3] * query.literal
+    logits += weights[2] * prior + model.get_param("bias") + own_bias
+
+    def backprop_classifiers(d_logits: Floats2d) -> Floats2d:
+        d_weights = [
+            (d_logits * whole).sum(),
+            (d_logits * piece).sum(),
+            (d_logits * prior).sum(),
+            (d_logits * query.literal).sum(),
+        ]
+        model.inc_grad("weights", ops.asarray1f(d_weights) * weights)
+        model.inc_grad("bias", d_logits.sum().reshape((1,)))
+        d_cosines = ops.alloc2f(*cosines.shape)
+        d_cosines[starts] = weights[0] * d_logits
+        columns = ops.xp.arange(d_logits.shape[1])
+        # A (row, column) pair occurs once: every sentence has its own rows.
+        d_cosines[best, columns] += weights[1] * d_logits
+        if rate:
+            d_own = ops.xp.hstack(
+                [d_cosines.T @ unit, d_logits.sum(axis=0, keepdims=True).T]
+            )
+            d_offset = ops.alloc2f(*model.get_param("offset").shape)
+            d_offset[rows] = rate * d_own
+            model.inc_grad("offset", d_offset)
+        return backprop_unit(d_cosines @ skills)
+
+    return Scores(query, logits, best), backprop_classifiers
+
+
+def _best_of_groups(ops: Ops, cosines: Floats2d, starts: list[int]) -> Ints2d:
+    """Row of the largest value in each group of rows, [groups, columns]."""
+    best = ops.alloc2i(len(starts), cosines.shape[1])
+    for group, (first, end) in enumerate(zip(starts, [*starts[1:], len(cosines)])):
+        best[group] = first + cosines[first:end].argmax(axis=0)
+    return best
+
+
+def _normalise(vectors: Floats2d) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
+    unit = normalise(vectors)
+    norms = (vectors**2).sum(axis=1, keepdims=True) ** 0.5
+
+    def backprop_normalise(d_unit: Floats2d) -> Floats2d:
+        along = (d_unit * unit).sum(axis=1, keepdims=True)
+        return (d_unit - unit * along) / (norms + (norms == 0))
+
+    return unit, backprop_normalise

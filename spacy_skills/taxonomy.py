@@ -1,0 +1,209 @@
+"""The taxonomy: skills in a fixed row order, their groups, siblings and ancestors."""
+
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import srsly
+
+from .errors import Errors
+
+FORMAT = "spacy_skills.Taxonomy.v1"
+
+
+@dataclass(frozen=True)
+class Skill:
+    """A skill or a piece of knowledge; broader holds the URIs of its direct parents."""
+
+    uri: str
+    name: str
+    kind: str
+    alt_names: tuple[str, ...]
+    description: str
+    reuse_level: str
+    broader: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of skills; broader holds the URIs of its direct parents."""
+
+    uri: str
+    name: str
+    code: str
+    description: str
+    broader: tuple[str, ...]
+
+
+class Taxonomy:
+    """Skills and the groups above them. A skill's row is its index in every classifier."""
+
+    def __init__(self, skills: Iterable[Skill], groups: Iterable[Group] = ()) -> None:
+        """Raises ValueError for a URI that occurs twice, a broader link to a concept that
+        is not there, and a chain of broader links that comes back to its start."""
+        self.skills = list(skills)
+        self.groups: dict[str, Group] = {}
+        self._rows: dict[str, int] = {}
+        for row, skill in enumerate(self.skills):
+            if skill.uri in self._rows:
+                raise ValueError(Errors.S101.format(uri=skill.uri))
+            self._rows[skill.uri] = row
+        for group in groups:
+            if group.uri in self._rows or group.uri in self.groups:
+                raise ValueError(Errors.S101.format(uri=group.uri))
+            self.groups[group.uri] = group
+        self._check_links()
+
+    def __len__(self) -> int:
+        return len(self.skills)
+
+    def __iter__(self) -> Iterator[Skill]:
+        return iter(self.skills)
+
+    def __contains__(self, uri: object) -> bool:
+        return uri in self._rows
+
+    def __getitem__(self, uri: str) -> Skill:
+        return self.skills[self._rows[uri]]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Taxonomy):
+            return NotImplemented
+        return self.skills == other.skills and self.groups == other.groups
+
+    @cached_property
+    def uris(self) -> list[str]:
+        return [skill.uri for skill in self.skills]
+
+    def index(self, uri: str) -> int:
+        """The skill's row. Raises KeyError."""
+        return self._rows[uri]
+
+    def find(self, name: str) -> str | None:
+        """URI of the skill with this preferred name, compared as the benchmark's
+        annotations need it: blanks stripped, commas removed, case only if it decides."""
+        exact, folded = self._by_name
+        name = _normalise_name(name)
+        return exact.get(name) or folded.get(name.casefold())
+
+    @cached_property
+    def _by_name(self) -> tuple[dict[str, str], dict[str, str]]:
+        exact: dict[str, str] = {}
+        folded: dict[str, str] = {}
+        for skill in self.skills:
+            name = _normalise_name(skill.name)
+            exact.setdefault(name, skill.uri)
+            folded.setdefault(name.casefold(), skill.uri)
+        return exact, folded
+
+    def broader(self, uri: str) -> list[str]:
+        """Direct parents, groups or skills. Raises KeyError."""
+        concept = self.groups[uri] if uri in self.groups else self[uri]
+        return list(concept.broader)
+
+    def siblings(self, uri: str) -> list[str]:
+        """The other skills that share a direct parent, in row order."""
+        rows = {row for parent in self[uri].broader for row in self._children[parent]}
+        rows.discard(self._rows[uri])
+        return [self.skills[row].uri for row in sorted(rows)]
+
+    @cached_property
+    def _children(self) -> dict[str, list[int]]:
+        children: dict[str, list[int]] = {}
+        for row, skill in enumerate(self.skills):
+            for parent in skill.broader:
+                children.setdefault(parent, []).append(row)
+        return children
+
+    def ancestors(self, uri: str) -> list[str]:
+        """Every concept above this one, nearest first."""
+        found: dict[str, None] = {}
+        level = self.broader(uri)
+        while level:
+            found.update(dict.fromkeys(level))
+            above = (parent for concept in level for parent in self.broader(concept))
+            level = [parent for parent in dict.fromkeys(above) if parent not in found]
+        return list(found)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen characters that change with the skills or their order."""
+        return sha256("\n".join(self.uris).encode("utf8")).hexdigest()[:16]
+
+    def to_bytes(self) -> bytes:
+        msg = {
+            "format": FORMAT,
+            "skills": [list(column) for column in zip(*map(astuple, self.skills))],
+            "groups": [list(column) for column in zip(*map(astuple, self.groups.values()))],
+        }
+        return zlib.compress(srsly.msgpack_dumps(msg), level=6)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, source: str = "bytes") -> "Taxonomy":
+        """Raises ValueError, naming the source, if the data is no taxonomy or cut short."""
+        try:
+            msg = srsly.msgpack_loads(zlib.decompress(data))
+            if msg["format"] != FORMAT:
+                raise ValueError(msg["format"])
+        except (zlib.error, ValueError, KeyError, TypeError) as err:
+            raise ValueError(Errors.S104.format(path=source)) from err
+        # skills: columns 3 and 6 are tuples; groups: column 4.
+        skills = [
+            Skill(*row[:3], tuple(row[3]), *row[4:6], tuple(row[6]))
+            for row in zip(*msg["skills"])
+        ]
+        groups = [Group(*row[:4], tuple(row[4])) for row in zip(*msg["groups"])]
+        return cls(skills, groups)
+
+    def to_disk(self, path: str | Path) -> None:
+        """Write one file, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file_:
+                file_.write(self.to_bytes())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+    @classmethod
+    def from_disk(cls, path: str | Path) -> "Taxonomy":
+        return cls.from_bytes(Path(path).read_bytes(), source=str(path))
+
+    def _check_links(self) -> None:
+        parents = {skill.uri: skill.broader for skill in self.skills}
+        parents.update({group.uri: group.broader for group in self.groups.values()})
+        for uri, broader in parents.items():
+            for parent in broader:
+                if parent not in parents:
+                    raise ValueError(Errors.S102.format(uri=uri, parent=parent))
+        done: set[str] = set()
+        for start in parents:
+            chain = [(start, iter(parents[start]))]
+            on_chain = {start}
+            while chain:
+                uri, rest = chain[-1]
+                parent = next(rest, None)
+                if parent is None:
+                    done.add(uri)
+                    on_chain.discard(uri)
+                    chain.pop()
+                elif parent in on_chain:
+                    names = [u for u, _ in chain] + [parent]
+                    cycle = " -> ".join(names[names.index(parent) :])
+                    raise ValueError(Errors.S103.format(chain=cycle))
+                elif parent not in done:
+                    on_chain.add(parent)
+                    chain.append((parent, iter(parents[parent])))
+
+
+def _normalise_name(name: str) -> str:
+    return re.sub(r"\s+", " ", name.replace(",", "")).strip()
