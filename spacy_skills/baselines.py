@@ -57,9 +57,9 @@ class NameBM25:
     def __init__(self, taxonomy: Taxonomy, nlp: Language):
         from bm25s import BM25
 
-        names = nlp.tokenizer.pipe([skill.name for skill in taxonomy])
+        names = [_words(nlp.make_doc(skill.name)) for skill in taxonomy]
         self.index = BM25()
-        self.index.index([_words(name) for name in names], show_progress=False)
+        self.index.index(names, show_progress=False)
 
     def __call__(self, docs: Sequence[Doc]) -> Iterator[numpy.ndarray]:
         for doc in docs:

@@ -24,11 +24,14 @@ from .ads import find_ad_files
 from .errors import Errors
 from .matcher import SkillMatcher
 from .sentences import NearDuplicates, read_sentences
+from .shards import cached_msgpack_hooks, empty_shard, write_file
+from .taxonomy import Taxonomy
 
 # Sentences sent to a worker at a time.
 CHUNK = 2000
 
 PARTS = ("train", "dev")
+MOST_FREQUENT = 30
 
 
 def build_corpus(
@@ -69,14 +72,14 @@ def build_corpus(
             name="dev_share", allowed="at least 0 and below 1", value=dev_share
         )
         raise ValueError(message)
-    matcher = _get_matcher(nlp)
+    matcher = _find_matcher(nlp)
     settings = {
         "version": __version__,
         "ads": [[str(f), f.stat().st_size] for f in find_ad_files(Path(ads_path))],
         "text_field": text_field,
         "shard_size": shard_size,
         "dev_share": dev_share,
-        "matcher": _hash(nlp.lang.encode("utf8") + matcher.to_bytes()),
+        "matcher": _hash((nlp.lang or "").encode("utf8") + matcher.to_bytes()),
     }
     output = _Output.open(Path(output_dir), settings, overwrite)
     if not output.done:
@@ -96,7 +99,7 @@ def build_corpus(
     return json.loads(output.report_path.read_text(encoding="utf8"))
 
 
-def _get_matcher(nlp: Language) -> SkillMatcher:
+def _find_matcher(nlp: Language) -> SkillMatcher:
     for _, pipe in nlp.pipeline:
         if isinstance(pipe, SkillMatcher):
             return pipe
@@ -149,21 +152,22 @@ class _Worker:
         self.dev_share = dev_share
 
     def __call__(self, texts: list[str]) -> _Labelled:
-        bins = _empty_bins()
+        shards = _empty_shards()
         counts: Counter[str] = Counter()
         pairs = 0
-        for doc in self.nlp.pipe(texts):
-            uris = {span.kb_id_ for span in doc.spans.get(self.spans_key, ())}
-            if uris:
-                part = self._part(doc)
-                bins[part].add(doc)
-                pairs += len(uris)
-                if part == "train":
-                    counts.update(uris)
+        with cached_msgpack_hooks():
+            for doc in self.nlp.pipe(texts):
+                uris = {span.kb_id_ for span in doc.spans.get(self.spans_key, ())}
+                if uris:
+                    part = self._part(doc)
+                    shards[part].add(doc)
+                    pairs += len(uris)
+                    if part == "train":
+                        counts.update(uris)
         return _Labelled(
             sentences=len(texts),
-            docs={part: bins[part].to_bytes() for part in PARTS},
-            n_docs={part: len(bins[part]) for part in PARTS},
+            docs={part: shards[part].to_bytes() for part in PARTS},
+            n_docs={part: len(shards[part]) for part in PARTS},
             pairs=pairs,
             train_counts=counts,
         )
@@ -238,7 +242,7 @@ class _Output:
     def __post_init__(self) -> None:
         self.report_path = self.path / "report.json"
         self._progress_path = self.path / "progress.json"
-        self._bins = _empty_bins()
+        self._shards = _empty_shards()
 
     @classmethod
     def open(cls, path: Path, settings: dict[str, Any], overwrite: bool) -> "_Output":
@@ -274,16 +278,16 @@ class _Output:
         for part in PARTS:
             self.n_docs[part] += labelled.n_docs[part]
             if labelled.n_docs[part]:
-                self._bins[part].merge(DocBin().from_bytes(labelled.docs[part]))
-        if len(self._bins["train"]) >= self.settings["shard_size"]:
+                self._shards[part].merge(DocBin().from_bytes(labelled.docs[part]))
+        if len(self._shards["train"]) >= self.settings["shard_size"]:
             self._save_shard()
 
     def _save_shard(self) -> None:
-        for part, docs in self._bins.items():
+        for part, docs in self._shards.items():
             if len(docs):
                 name = f"{self.shards:05d}.spacy"
-                _write(self.path / part / name, docs.to_bytes())
-        self._bins = _empty_bins()
+                write_file(self.path / part / name, docs.to_bytes())
+        self._shards = _empty_shards()
         self.shards += 1
         self._save_progress()
 
@@ -293,7 +297,7 @@ class _Output:
         _write_json(self._progress_path, state)
 
     def finish(self, sentences: _DistinctSentences, matcher: SkillMatcher) -> None:
-        if any(map(len, self._bins.values())):
+        if any(map(len, self._shards.values())):
             self._save_shard()
         if not self.pairs:
             raise ValueError(Errors.S313.format(count=sentences.read))
@@ -303,53 +307,37 @@ class _Output:
             if uri in self.train_counts
         }
         _write_json(self.path / "labels.json", counts)
-        _write_json(self.report_path, self._report(sentences, matcher, counts))
-        self.done = True
-        self._save_progress()
-
-    def _report(
-        self,
-        sentences: _DistinctSentences,
-        matcher: SkillMatcher,
-        counts: dict[str, int],
-    ) -> dict[str, Any]:
-        distinct = sentences.read - sentences.duplicates
-        matched = sum(self.n_docs.values())
-        frequent = sorted(counts, key=counts.__getitem__, reverse=True)[:30]
-        taxonomy = matcher.taxonomy
-        return {
+        report = {
             "sentences_read": sentences.read,
             "near_duplicates": sentences.duplicates,
-            "matched": matched,
-            "matched_share": matched / distinct,
+            "matched": sum(self.n_docs.values()),
             **self.n_docs,
             "shards": self.shards,
             "pairs": self.pairs,
-            "skills": len(taxonomy),
+            "skills": len(matcher.taxonomy),
             "skills_with_at_least": {
                 str(n): sum(count >= n for count in counts.values())
                 for n in (1, 10, 100, 1000)
             },
-            "skill_coverage": len(counts) / len(taxonomy),
-            "most_frequent": [
-                {"name": taxonomy[uri].name, "uri": uri, "sentences": counts[uri]}
-                for uri in frequent
-            ],
-            "dropped_names": matcher.dropped_names,
+            "most_frequent": _most_frequent(counts, matcher.taxonomy),
+            "dropped_names": matcher.drop_names,
         }
+        _write_json(self.report_path, report)
+        self.done = True
+        self._save_progress()
 
 
-def _empty_bins() -> dict[str, DocBin]:
-    # A shard's docs have words and blanks; their span groups are saved with any attrs.
-    return {part: DocBin(attrs=["ORTH"]) for part in PARTS}
+def _most_frequent(counts: dict[str, int], taxonomy: Taxonomy) -> list[dict[str, Any]]:
+    uris = sorted(counts, key=counts.__getitem__, reverse=True)[:MOST_FREQUENT]
+    return [
+        {"uri": uri, "name": taxonomy[uri].name, "sentences": counts[uri]}
+        for uri in uris
+    ]
+
+
+def _empty_shards() -> dict[str, DocBin]:
+    return {part: empty_shard() for part in PARTS}
 
 
 def _write_json(path: Path, value: Any) -> None:
-    _write(path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf8"))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    write_file(path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf8"))

@@ -88,6 +88,21 @@ class Errors(metaclass=ErrorsWithCodes):
     S112 = "{path} is not UTF-8 ({reason}). Save it as UTF-8."
     S113 = "{path}, row {row}: not a CSV ({reason}). Use ESCO's file as it was downloaded."
     # matcher
+    S201 = (
+        "The component '{name}' has no names yet. Give it a taxonomy when it is "
+        "initialized:\n[initialize.components.{name}.taxonomy]"
+        '\n@readers = "spacy_skills.Taxonomy.v1"'
+        '\npath = "path/to/esco"'
+        "\nand call nlp.initialize() or `spacy train`."
+    )
+    S202 = (
+        "{path}, line {row}: no dropped name. Each line is a JSON object with \"name\" "
+        "and \"uri\"; make the file with: python -m spacy skills names"
+    )
+    S203 = (
+        "Can't read the dropped names {path}. Make the file with `python -m spacy skills "
+        "names`, or set the path to null."
+    )
     # ads and corpus
     S301 = (
         "Can't find the job ads '{path}'. Give a file or folder of {suffixes}, plain or "
@@ -155,6 +170,11 @@ class Errors(metaclass=ErrorsWithCodes):
         "line --n-process)."
     )
     S316 = "{name} has to be {allowed}, not {value}."
+    S317 = (
+        "There is no stemmer for the language '{language}'. Match names as they are "
+        "written: --inflection none."
+    )
+    S318 = "spaCy has no language '{language}'. Give its code, such as en or de."
     S321 = (
         "'spacy_skills.DistantCorpus.v1' has no path. Set it in the config ([paths]) or on "
         "the command line (--paths.train, --paths.dev)."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, Token
 from spacy.util import registry
 
 PhraseFunction = Callable[[Span], list[Span]]
@@ -86,13 +86,16 @@ class ClausePhrases:
         # A lone piece says no more than the sentence it came from.
         return pieces[: self.max_phrases] if len(pieces) > 1 else []
 
-    def _separates(self, token) -> bool:
+    def _separates(self, token: Token) -> bool:
         if token.is_space or token.lower_ in self.conjunctions:
             return True
         if not token.is_punct and token.text not in BRACKETS_AND_SEPARATORS:
             return False
-        # The hyphen of "full-stack" and the point of "Node.js" stand inside a word.
-        inside = token.i > 0 and not token.nbor(-1).whitespace_ and not token.whitespace_
+        # The hyphen of "full-stack" stands inside a word.
+        doc = token.doc
+        inside = 0 < token.i < len(doc) - 1 and not (
+            doc[token.i - 1].whitespace_ or token.whitespace_
+        )
         return token.text in BRACKETS_AND_SEPARATORS or not inside
 
 

@@ -8,11 +8,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from spacy.util import registry
 
 from .errors import Errors
+from .shards import read_shard
 
 # Fewer words than these say too little to learn from.
 MIN_WORDS = 3
@@ -80,10 +81,7 @@ class DistantCorpus:
         shards = self._find_shards()
         rng.shuffle(shards)
         for shard in shards:
-            try:
-                docs = list(DocBin().from_disk(shard).get_docs(nlp.vocab))
-            except Exception as err:
-                raise ValueError(Errors.S323.format(path=shard, error=err)) from err
+            docs = read_shard(shard, nlp.vocab)
             rng.shuffle(docs)
             for doc in docs:
                 if self.spans_key not in doc.spans or not doc.spans[self.spans_key]:

@@ -48,8 +48,8 @@ def sentence_scores(gold: Collection[int], scores: numpy.ndarray) -> SentenceSco
 
 def _rank(row: int, scores: numpy.ndarray) -> int:
     """Rank from 1 of a row, counted: there is no need to sort 14k scores for a few gold."""
-    above = numpy.count_nonzero(scores > scores[row])
-    ties_before = numpy.count_nonzero(scores[:row] == scores[row])
+    above = int(numpy.count_nonzero(scores > scores[row]))
+    ties_before = int(numpy.count_nonzero(scores[:row] == scores[row]))
     return 1 + above + ties_before
 
 

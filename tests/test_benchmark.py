@@ -326,7 +326,7 @@ def test_command_fails_without_pipeline_ranker_or_output_folder(run, write, tmp_
 def test_pipelines_that_split_the_sentence_raise(make_nlp):
     nlp = make_nlp()
     nlp.add_pipe("sentencizer", config={"overwrite": True}, before="esco_skills")
-    ranker = PipelineRanker(nlp, "esco_skills")
+    ranker = PipelineRanker(nlp.get_pipe("esco_skills"))
     gold = [("Bake bread. Drive trucks.", {0})]
     with pytest.raises(ValueError, match="S407.*Bake bread"):
         score_rankers(nlp, "esco_skills", gold, {"ours": ranker})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 import srsly
@@ -24,6 +24,9 @@ from ..errors import Errors
 from ..esco import load_taxonomy
 from ..scorer import METRICS, bootstrap_intervals, sentence_scores
 from . import skills_cli
+
+if TYPE_CHECKING:
+    from ..ranker import SkillRanker
 
 # A batch of docs, one sentence each, to the scores of each over all skills.
 Ranker = Callable[[Sequence[Doc]], Iterator[numpy.ndarray]]
@@ -82,17 +85,17 @@ def run_benchmark(
     labels in common.
     """
     nlp = load_model(pipeline)
-    name = _find_component(nlp, pipeline)
-    skills = nlp.get_pipe(name).taxonomy
+    name, component = _find_component(nlp, pipeline)
+    skills = component.taxonomy
     labels = skills if taxonomy is None else load_taxonomy(taxonomy)
     sets = read_benchmarks(path, labels)
     if not any(uri in skills for b in sets for _, uris in b.sentences for uri in uris):
         unknown = sorted({label for b in sets for label in b.report.unknown})
         examples = ", ".join(unknown[:5]) or "none"
         raise ValueError(Errors.S409.format(path=path, labels=examples))
-    rankers: dict[str, Ranker] = {name: PipelineRanker(nlp, name)}
+    rankers: dict[str, Ranker] = {name: PipelineRanker(component)}
     if baselines:
-        rankers.update(_make_baselines(nlp, name))
+        rankers.update(_make_baselines(nlp, component))
     results = {}
     for benchmark in sets:
         gold = [
@@ -109,8 +112,8 @@ def run_benchmark(
 class PipelineRanker:
     """The component itself, on docs that have been through the pipes before it."""
 
-    def __init__(self, nlp: Language, name: str):
-        self.component = nlp.get_pipe(name)
+    def __init__(self, component: "SkillRanker"):
+        self.component = component
 
     def __call__(self, docs: Sequence[Doc]) -> Iterator[numpy.ndarray]:
         for doc, ranked in zip_longest(docs, self.component.rank(docs)):
@@ -149,24 +152,24 @@ def score_rankers(
     }
 
 
-def _find_component(nlp: Language, pipeline: str) -> str:
-    for name in nlp.pipe_names:
+def _find_component(nlp: Language, pipeline: str) -> tuple[str, "SkillRanker"]:
+    for name, component in nlp.pipeline:
         if nlp.get_pipe_meta(name).factory == "esco_skills":
-            return name
+            return name, cast("SkillRanker", component)
     pipes = ", ".join(nlp.pipe_names) or "none"
     raise ValueError(Errors.S408.format(pipeline=pipeline, pipes=pipes))
 
 
-def _make_baselines(nlp: Language, name: str) -> dict[str, Ranker]:
+def _make_baselines(nlp: Language, component: "SkillRanker") -> dict[str, Ranker]:
     # Brings the transformers library, which costs seconds to import.
     from ..encoder import encode_texts
 
-    component = nlp.get_pipe(name)
     taxonomy, model = component.taxonomy, component.model
 
     def encode(texts: Sequence[str]) -> numpy.ndarray:
         return model.ops.to_numpy(encode_texts(model.layers[0], texts, nlp))
 
+    msg.text(f"Encoding the names of {len(taxonomy)} skills")
     rankers: dict[str, Ranker] = {"cosine to names": NameCosine(taxonomy, encode)}
     factories = {nlp.get_pipe_meta(pipe).factory for pipe in nlp.pipe_names}
     if "esco_matcher" in factories:

@@ -3,16 +3,18 @@
 from enum import Enum
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
+import snowballstemmer
 import spacy
 from spacy.language import Language
 from typer import Argument, Option
 from wasabi import msg
 
 from ..corpus import build_corpus
+from ..errors import Errors
 from ..esco import load_taxonomy
-from ..matcher import read_dropped_names
+from ..matcher import SkillMatcher, read_dropped_names
 from . import skills_cli
 
 
@@ -53,7 +55,8 @@ def corpus_cli(
     """
     start = perf_counter()
     try:
-        nlp = _make_matcher(taxonomy, drop_names, inflection.value, language)
+        dropped = read_dropped_names(drop_names)
+        nlp = _make_pipeline(taxonomy, dropped, inflection.value, language)
         report = build_corpus(
             ads,
             output_dir,
@@ -73,27 +76,34 @@ def corpus_cli(
     msg.good(f"Saved corpus to {output_dir} in {perf_counter() - start:.0f} seconds")
 
 
-def _make_matcher(
-    taxonomy: Path, drop_names: Path | None, inflection: str, language: str
+def _make_pipeline(
+    taxonomy: Path, drop_names: dict[str, list[str]], inflection: str, language: str
 ) -> Language:
-    nlp = spacy.blank(language)
-    matcher = nlp.add_pipe("esco_matcher", config={"inflection": inflection})
-    matcher.initialize(
-        nlp=nlp,
-        taxonomy=load_taxonomy(taxonomy, language),
-        drop_names=None if drop_names is None else read_dropped_names(drop_names),
-    )
+    try:
+        nlp = spacy.blank(language)
+    except ImportError:
+        raise ValueError(Errors.S318.format(language=language)) from None
+    config = {"inflection": inflection}
+    if inflection == "stem":
+        # spaCy's classes and Snowball's stemmers both bear the language's English name.
+        config["language"] = type(nlp).__name__.lower()
+        if config["language"] not in snowballstemmer.algorithms():
+            raise ValueError(Errors.S317.format(language=language))
+    matcher = cast(SkillMatcher, nlp.add_pipe("esco_matcher", config=config))
+    skills = load_taxonomy(taxonomy, language)
+    matcher.initialize(nlp=nlp, taxonomy=skills, drop_names=drop_names)
     return nlp
 
 
 def _print_report(report: dict[str, Any]) -> None:
+    distinct = report["sentences_read"] - report["near_duplicates"]
     msg.table(
         [
             ("Sentences read", f"{report['sentences_read']:,}"),
             ("Near-duplicates", f"{report['near_duplicates']:,}"),
             (
                 "Sentences with a skill",
-                f"{report['matched']:,} ({report['matched_share']:.1%})",
+                f"{report['matched']:,} ({report['matched'] / distinct:.1%})",
             ),
             ("  for training", f"{report['train']:,}"),
             ("  for development", f"{report['dev']:,}"),

@@ -1,0 +1,262 @@
+"""The component ``esco_matcher``: skills that a text names literally."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import srsly
+from spacy.language import Language
+from spacy.matcher import PhraseMatcher
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example
+from spacy.util import SimpleFrozenList, from_disk, registry, to_disk
+from spacy.util import from_bytes as from_bytes_
+from spacy.util import to_bytes as to_bytes_
+
+from .errors import Errors
+from .names import Comparison, Name, Stemmer, comparison, skill_names
+from .taxonomy import Taxonomy
+
+# What may stand beside a name of one letter: "C, R and Java", "C/C++", "(R)", "in R".
+SINGLE_LETTER_COMPANY = frozenset(
+    {",", "/", ";", "|", "and", "or", "in", "language", "programming"}
+)
+
+
+class Match(NamedTuple):
+    """Tokens start to end name the skill in this row."""
+
+    start: int
+    end: int
+    row: int
+
+
+@registry.readers("spacy_skills.DroppedNames.v1")
+def read_dropped_names(path: Path | None = None) -> dict[str, list[str]]:
+    """For each dropped name the URIs it no longer stands for: rows {"name", "uri", …} of
+    the JSONL that ``python -m spacy skills names`` writes. No path, none dropped."""
+    dropped: dict[str, list[str]] = {}
+    if path is None:
+        return dropped
+    try:
+        for line, row in enumerate(srsly.read_jsonl(path), 1):
+            if not isinstance(row, dict) or not {"name", "uri"} <= set(row):
+                raise ValueError(Errors.S202.format(path=path, row=line))
+            dropped.setdefault(row["name"].lower(), []).append(row["uri"])
+    except OSError as err:
+        raise ValueError(Errors.S203.format(path=path)) from err
+    return dropped
+
+
+@Language.factory(
+    "esco_matcher",
+    assigns=["doc.spans"],
+    default_config={
+        "spans_key": "esco_matches",
+        "inflection": "stem",
+        "language": "english",
+    },
+)
+def make_esco_matcher(
+    nlp: Language,
+    name: str,
+    spans_key: str,
+    inflection: Literal["stem", "none"],
+    language: str,
+) -> "SkillMatcher":
+    """Find ESCO's preferred and alternative names.
+
+    spans_key: where the matches go in doc.spans.
+    inflection: "stem" compares the stems of names of two words and more.
+    language: a Snowball stemmer, such as "english" or "german".
+    """
+    return SkillMatcher(
+        nlp, name, spans_key=spans_key, inflection=inflection, language=language
+    )
+
+
+class SkillMatcher(Pipe):
+    """``doc.spans["esco_matches"]``: the longest names first, none overlapping; a span per
+    skill of the name, ``label_`` its preferred name, ``kb_id_`` its URI.
+
+    A name that is one skill's preferred name stands for that skill alone; one that is
+    only ever an alternative stands for all its skills.
+    """
+
+    def __init__(
+        self,
+        nlp: Language,
+        name: str = "esco_matcher",
+        *,
+        spans_key: str = "esco_matches",
+        inflection: Literal["stem", "none"] = "stem",
+        language: str = "english",
+    ) -> None:
+        self.vocab = nlp.vocab
+        self.tokenizer = nlp.tokenizer
+        self.name = name
+        self.cfg: dict[str, Any] = {
+            "spans_key": spans_key,
+            "inflection": inflection,
+            "language": language,
+        }
+        self._taxonomy: Taxonomy | None = None
+        self.drop_names: dict[str, list[str]] = {}
+        self._stemmer = Stemmer(language)
+        self._matchers: dict[Comparison, PhraseMatcher] = {}
+        self._skills: dict[int, list[int]] = {}
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        if self._taxonomy is None:
+            raise ValueError(Errors.S201.format(name=self.name))
+        return self._taxonomy
+
+    @property
+    def spans_key(self) -> str:
+        return self.cfg["spans_key"]
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]] | None = None,
+        *,
+        nlp: Language | None = None,
+        taxonomy: Taxonomy | None = None,
+        drop_names: dict[str, list[str]] | None = None,
+    ) -> None:
+        """Take the names of the taxonomy's skills.
+
+        drop_names: see ``read_dropped_names``. Raises ValueError without a taxonomy.
+        """
+        if taxonomy is None:
+            raise ValueError(Errors.S201.format(name=self.name))
+        self._taxonomy = taxonomy
+        self.drop_names = drop_names or {}
+        self._add_names()
+
+    def __call__(self, doc: Doc) -> Doc:
+        skills, key = self.taxonomy.skills, self.spans_key
+        spans = [
+            Span(doc, start, end, label=skills[row].name, kb_id=skills[row].uri)
+            for start, end, row in self.match(doc)
+        ]
+        doc.spans[key] = SpanGroup(doc, name=key, spans=spans)
+        return doc
+
+    def match(self, doc: Doc) -> list[Match]:
+        """The matches in text order. Of two that overlap the longer one counts."""
+        found = list(self._find(doc))
+        if not found:
+            return []
+        found.sort(key=lambda m: (m[0] - m[1], m[0]))
+        matches: list[Match] = []
+        # Tokens taken, and by which span: the same span may carry several skills.
+        taken: dict[int, tuple[int, int]] = {}
+        for start, end, row in found:
+            holders = {taken.get(i) for i in range(start, end)}
+            if holders <= {None} or holders == {(start, end)}:
+                taken.update((i, (start, end)) for i in range(start, end))
+                matches.append(Match(start, end, row))
+        return sorted(set(matches))
+
+    def _find(self, doc: Doc) -> Iterator[Match]:
+        for compare, matcher in self._matchers.items():
+            if compare == "stem":
+                text = Doc(self.vocab, words=[self._stemmer(t.lower_) for t in doc])
+            else:
+                text = doc
+            for key, start, end in matcher(text):
+                if end - start == 1 and len(doc[start]) == 1 and not _in_company(doc, start):
+                    continue
+                for row in self._skills[key]:
+                    yield Match(start, end, row)
+
+    def _add_names(self) -> None:
+        attributes: dict[Comparison, str] = {"exact": "ORTH", "lower": "LOWER"}
+        if self.cfg["inflection"] == "stem":
+            attributes["stem"] = "ORTH"
+        self._matchers = {
+            compare: PhraseMatcher(self.vocab, attr=attribute)
+            for compare, attribute in attributes.items()
+        }
+        by_surface: dict[tuple[Comparison, str], list[Name]] = {}
+        # Tokenized one at a time: 100k pattern Docs at once would take 700 MB.
+        for name in skill_names(self.taxonomy, self.drop_names):
+            words = [token.text for token in self.tokenizer(name.text)]
+            compare = comparison(words, self.cfg["inflection"] == "stem")
+            if compare is None:
+                continue
+            if compare == "stem":
+                words = [self._stemmer(word) for word in words]
+            elif compare == "lower":
+                words = [word.lower() for word in words]
+            surface = (compare, " ".join(words))
+            if surface not in by_surface:
+                pattern = Doc(self.vocab, words=words)
+                self._matchers[compare].add(f"{compare}:{surface[1]}", [pattern])
+            by_surface.setdefault(surface, []).append(name)
+        self._skills = {
+            self.vocab.strings[f"{compare}:{words}"]: _skills_of(names)
+            for (compare, words), names in by_surface.items()
+        }
+
+    def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
+        serialize = {
+            "cfg": lambda: srsly.json_dumps(self.cfg),
+            "taxonomy": self.taxonomy.to_bytes,
+            "drop_names": lambda: srsly.json_dumps(self.drop_names),
+        }
+        return to_bytes_(serialize, exclude)
+
+    def from_bytes(
+        self, data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> "SkillMatcher":
+        deserialize = {
+            "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
+            "taxonomy": lambda b: self._load_taxonomy(Taxonomy.from_bytes(b)),
+            "drop_names": lambda b: self.drop_names.update(srsly.json_loads(b)),
+        }
+        from_bytes_(data, deserialize, exclude)
+        return self._rebuild()
+
+    def to_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> None:
+        serialize = {
+            "cfg": lambda p: srsly.write_json(p, self.cfg),
+            "taxonomy": self.taxonomy.to_disk,
+            "drop_names": lambda p: srsly.write_json(p, self.drop_names),
+        }
+        to_disk(path, serialize, exclude)
+
+    def from_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> "SkillMatcher":
+        deserialize = {
+            "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
+            "taxonomy": lambda p: self._load_taxonomy(Taxonomy.from_disk(p)),
+            "drop_names": lambda p: self.drop_names.update(srsly.read_json(p)),
+        }
+        from_disk(path, deserialize, exclude)
+        return self._rebuild()
+
+    def _load_taxonomy(self, taxonomy: Taxonomy) -> None:
+        self._taxonomy = taxonomy
+
+    def _rebuild(self) -> "SkillMatcher":
+        self._stemmer = Stemmer(self.cfg["language"])
+        if self._taxonomy is not None:
+            self._add_names()
+        return self
+
+
+def _skills_of(names: list[Name]) -> list[int]:
+    preferred = [name.row for name in names if name.preferred]
+    return sorted(set(preferred or [name.row for name in names]))
+
+
+def _in_company(doc: Doc, i: int) -> bool:
+    before = doc[i - 1].lower_ if i else ","
+    after = doc[i + 1].lower_ if i + 1 < len(doc) else ","
+    return before in SINGLE_LETTER_COMPANY or after in SINGLE_LETTER_COMPANY
