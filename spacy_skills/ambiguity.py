@@ -71,7 +71,7 @@ def ambiguous_names(
     matcher: SkillMatcher,
     encode: Encode,
     *,
-    min_count: int = 5,
+    min_count: int = 10,
     margin: float = 1.0,
     max_far: float = 0.4,
     max_far_preferred: float = 0.75,

@@ -155,7 +155,8 @@ class _Worker:
         shards = _empty_shards()
         counts: Counter[str] = Counter()
         pairs = 0
-        with cached_msgpack_hooks():
+        # The zone forgets the words of a chunk, or the vocabulary would grow for ever.
+        with self.nlp.memory_zone(), cached_msgpack_hooks():
             for doc in self.nlp.pipe(texts):
                 uris = {span.kb_id_ for span in doc.spans.get(self.spans_key, ())}
                 if uris:
@@ -248,17 +249,17 @@ class _Output:
     def open(cls, path: Path, settings: dict[str, Any], overwrite: bool) -> "_Output":
         """Start in an empty folder, or go on where a call with these settings ended."""
         output = cls(path, settings)
-        if overwrite:
-            output._clear()
-        elif output._progress_path.exists():
+        if output._progress_path.exists():
             saved = json.loads(output._progress_path.read_text(encoding="utf8"))
             changed = [
                 key for key in settings if saved["settings"][key] != settings[key]
             ]
-            if changed:
+            if not changed:
+                return cls(path, **saved)
+            if not overwrite:
                 message = Errors.S311.format(path=path, changed=", ".join(changed))
                 raise ValueError(message)
-            output = cls(path, **saved)
+            output._clear()
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(Errors.S312.format(path=path))
         return output

@@ -16,7 +16,7 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     S002 = (
         "Vectors can only be cached for a frozen 'spacy_skills.TransformerEncoder.v1'. "
-        "Set `model.encoder.frozen = true`, or leave out `vectors`."
+        "Set `model.encoder.frozen = true`, or leave out `cache`."
     )
     S003 = (
         "'spacy_skills.ListenerEncoder.v1' found no transformer to listen to. Put a "
@@ -174,7 +174,6 @@ class Errors(metaclass=ErrorsWithCodes):
         "There is no stemmer for the language '{language}'. Match names as they are "
         "written: --inflection none."
     )
-    S318 = "spaCy has no language '{language}'. Give its code, such as en or de."
     S321 = (
         "'spacy_skills.DistantCorpus.v1' has no path. Set it in the config ([paths]) or on "
         "the command line (--paths.train, --paths.dev)."

@@ -176,13 +176,13 @@ class SkillRanker(TrainablePipe):
         nlp: Language,
         taxonomy: Taxonomy | None = None,
         labels: dict[str, int] | None = None,
-        vectors: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
         """Start every classifier from the encoder's vectors of its skill's names.
 
         labels: sentences that name each skill, by URI, as the corpus command and ``spacy
             init labels`` write them; counted in the examples if None.
-        vectors: folder that keeps a frozen encoder's vectors between runs.
+        cache: folder that keeps a frozen encoder's vectors between runs.
         Raises ValueError without a taxonomy.
         """
         # Brings the transformers library, which costs seconds to import.
@@ -194,8 +194,8 @@ class SkillRanker(TrainablePipe):
         self._counts = self._count(get_examples) if labels is None else dict(labels)
         self.model.initialize()
         encoder, classifiers = self.model.layers[0], self.model.layers[-1]
-        if vectors is not None:
-            attach_cache(encoder, vectors)
+        if cache is not None:
+            attach_cache(encoder, cache)
 
         def encode(texts: list[str]) -> Floats2d:
             return encode_texts(encoder, texts, nlp, desc="Skill names")

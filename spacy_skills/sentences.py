@@ -24,7 +24,7 @@ _BULLETS = "•●▪■□◦‣∙·➢➤►▶»✓✔★"
 _BREAKS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _BLOCK_TAG = (
     r"/?(?:p|br|hr|li|[uod]l|d[dt]|h[1-6]|div|table|tbody|thead|t[rdh]|section|article"
-    r"|header|footer|body|html|head|title|pre|blockquote)\b[^<>]{0,500}?(?:>|&gt;)"
+    r"|header|footer|body|html|head|title|pre|blockquote)\b[^<>]{0,300}?(?:>|&gt;)"
 )
 
 # One set of first characters, then what each needs around it: four times as fast as
@@ -129,7 +129,7 @@ def _trim(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = part_end
 
 
-_TAGS = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]{0,500}>")
+_TAGS = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]{0,300}>")
 _BLOCK_TAGS = re.compile("<" + _BLOCK_TAG, re.IGNORECASE)
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ud800-\udfff\ufeff]")
 _LEADING_BULLET = re.compile(rf"(?:[{_BULLETS}*]|[-–—](?=\s))\s*")

@@ -1,8 +1,6 @@
 """The taxonomy: skills in a fixed row order, their groups, siblings and ancestors."""
 
-import os
 import re
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
@@ -165,14 +163,9 @@ class Taxonomy:
         """Write one file, whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file_:
-                file_.write(self.to_bytes())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_bytes(self.to_bytes())
+        partial.replace(path)
 
     @classmethod
     def from_disk(cls, path: str | Path) -> "Taxonomy":

@@ -8,8 +8,11 @@ import time
 
 import pytest
 import spacy
+from spacy.cli._util import app
 from spacy.tokens import DocBin
+from typer.testing import CliRunner
 
+import spacy_skills.cli  # noqa: F401
 from spacy_skills import corpus as corpus_module
 from spacy_skills.corpus import build_corpus
 from spacy_skills.readers import DistantCorpus
@@ -206,20 +209,33 @@ def test_bad_calls(nlp, ads_path, tmp_path):
 
 
 def run_cli(*args):
-    command = [sys.executable, "-m", "spacy", "skills", "corpus", *map(str, args)]
-    env = {**os.environ, "PYTHONIOENCODING": "utf8"}
-    return subprocess.run(command, capture_output=True, encoding="utf8", env=env)
+    return CliRunner().invoke(app, ["skills", "corpus", *map(str, args)])
 
 
 def test_command_line(ads_path, taxonomy_path, tmp_path):
     out = tmp_path / "corpus"
     done = run_cli(ads_path, taxonomy_path, out, "--n-process", 1)
-    assert done.returncode == 0, done.stderr
-    assert "Sentences with a skill" in done.stdout
-    assert "bake bread" in done.stdout
+    assert done.exit_code == 0, done.output
+    assert "Sentences with a skill" in done.output
+    assert "bake bread" in done.output
     assert (out / "labels.json").exists()
 
-    failed = run_cli(tmp_path / "no.csv", taxonomy_path, tmp_path / "other")
-    assert failed.returncode == 1
-    assert "Can't find the job ads" in failed.stdout + failed.stderr
-    assert "Traceback" not in failed.stdout + failed.stderr
+
+@pytest.mark.parametrize(
+    "ads, option, expected",
+    [
+        ("no.csv", (), "Can't find the job ads"),
+        ("ads.jsonl", ("--text-field", "body"), "no text under 'body'"),
+        ("ads.jsonl", ("--drop-names", "no.jsonl"), "no.jsonl"),
+        ("ads.jsonl", ("--language", "tlh"), "Can't import language tlh"),
+        ("ads.jsonl", ("--language", "bg"), "no stemmer for the language 'bg'"),
+    ],
+)
+def test_command_line_fails_with_a_message(
+    ads_path, taxonomy_path, tmp_path, ads, option, expected
+):
+    failed = run_cli(tmp_path / ads, taxonomy_path, tmp_path / "corpus", *option)
+    assert failed.exit_code == 1
+    assert isinstance(failed.exception, SystemExit)
+    assert expected in failed.output
+    assert not (tmp_path / "corpus").exists()

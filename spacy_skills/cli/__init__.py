@@ -10,6 +10,7 @@ app.add_typer(skills_cli)
 
 # Importing a command registers it, as in spacy/cli/__init__.py.
 from . import benchmark  # noqa: E402, F401
+from . import convert  # noqa: E402, F401
 from . import corpus  # noqa: E402, F401
 from . import names  # noqa: E402, F401
 from . import show  # noqa: E402, F401

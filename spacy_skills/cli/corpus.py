@@ -47,7 +47,9 @@ def corpus_cli(
         Inflection.stem, help="Also match inflected names, by their stems"
     ),
     language: str = Option("en", help="Language of taxonomy and ads"),
-    overwrite: bool = Option(False, help="Replace the corpus in the output folder"),
+    overwrite: bool = Option(
+        False, help="Replace a corpus that was made with other settings"
+    ),
 ) -> None:
     """Find the ESCO skills that job ads name, and save the sentences for training.
 
@@ -68,7 +70,7 @@ def corpus_cli(
             overwrite=overwrite,
             show_progress=True,
         )
-    except (OSError, RuntimeError, ValueError) as err:
+    except (ImportError, OSError, RuntimeError, ValueError) as err:
         msg.fail(str(err), exits=1)
     except KeyboardInterrupt:
         msg.fail("Interrupted; the same command goes on after the last shard", exits=1)
@@ -79,10 +81,7 @@ def corpus_cli(
 def _make_pipeline(
     taxonomy: Path, drop_names: dict[str, list[str]], inflection: str, language: str
 ) -> Language:
-    try:
-        nlp = spacy.blank(language)
-    except ImportError:
-        raise ValueError(Errors.S318.format(language=language)) from None
+    nlp = spacy.blank(language)
     config = {"inflection": inflection}
     if inflection == "stem":
         # spaCy's classes and Snowball's stemmers both bear the language's English name.
