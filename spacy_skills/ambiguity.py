@@ -96,7 +96,8 @@ def ambiguous_names(
     texts = [text for c in tested for text in c.texts]
     encoded = encode(texts)
     ends = numpy.cumsum([len(c.texts) for c in tested])
-    drop, keep = [], []
+    drop: list[NameUse] = []
+    keep: list[NameUse] = []
     for contexts_, end in zip(tested, ends):
         own = slice(end - len(contexts_.texts), end)
         cosines = encoded @ vectors[contexts_.row]

@@ -141,7 +141,7 @@ def _encode(
     transformer = model.layers[0]
     distinct: dict[str, int] = {}
     inverse = [distinct.setdefault(span.text, len(distinct)) for span in spans]
-    first = {row: span for row, span in zip(reversed(inverse), reversed(spans))}
+    first = dict(zip(reversed(inverse), reversed(spans)))
     order = sorted(first, key=lambda row: len(first[row].text))
     vectors = model.ops.alloc2f(len(distinct), model.get_dim("nO"))
     callbacks: list[tuple[list[int], Backprop]] = []
@@ -230,9 +230,7 @@ def _forward_listener(
         d_tokens = model.ops.alloc2f(*tokens.shape)
         d_index = model.ops.backprop_reduce_mean(d_pooled, lengths)
         model.ops.scatter_add(d_tokens, index, d_index)
-        return backprop(
-            [d_tokens[i:j] for i, j in zip(offsets[:-1], offsets[1:])]
-        )
+        return backprop([d_tokens[i:j] for i, j in zip(offsets[:-1], offsets[1:])])
 
     return pooled, backprop_listener
 

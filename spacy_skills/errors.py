@@ -86,7 +86,9 @@ class Errors(metaclass=ErrorsWithCodes):
         "Use files of one ESCO version, or remove the row."
     )
     S112 = "{path} is not UTF-8 ({reason}). Save it as UTF-8."
-    S113 = "{path}, row {row}: not a CSV ({reason}). Use ESCO's file as it was downloaded."
+    S113 = (
+        "{path}, row {row}: not a CSV ({reason}). Use ESCO's file as it was downloaded."
+    )
     # matcher
     S201 = (
         "The component '{name}' has no names yet. Give it a taxonomy when it is "
@@ -96,8 +98,8 @@ class Errors(metaclass=ErrorsWithCodes):
         "\nand call nlp.initialize() or `spacy train`."
     )
     S202 = (
-        "{path}, line {row}: no dropped name. Each line is a JSON object with \"name\" "
-        "and \"uri\"; make the file with: python -m spacy skills names"
+        '{path}, line {row}: no dropped name. Each line is a JSON object with "name" '
+        'and "uri"; make the file with: python -m spacy skills names'
     )
     S203 = (
         "Can't read the dropped names {path}. Make the file with `python -m spacy skills "

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from spacy.util import registry
@@ -97,7 +96,9 @@ def _find(folder: Path, stem: str, language: str) -> Path:
     )
 
 
-def _read_broader(path: Path) -> tuple[dict[str, list[str]], dict[tuple[str, str], int]]:
+def _read_broader(
+    path: Path,
+) -> tuple[dict[str, list[str]], dict[tuple[str, str], int]]:
     """Each concept's direct parents in file order, and the row each link stands in."""
     broader: dict[str, list[str]] = {}
     origin: dict[tuple[str, str], int] = {}
@@ -128,7 +129,9 @@ def _concepts(
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
     """(line in the file at which the row ends, cells by column)."""
-    with _large_cells(), path.open(encoding="utf-8-sig", newline="") as file_:
+    # Some cells of inScheme and altLabels pass the csv module's 128 KB.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))
+    with path.open(encoding="utf-8-sig", newline="") as file_:
         reader = csv.DictReader(file_, restval="")
         try:
             missing = [c for c in columns if c not in (reader.fieldnames or ())]
@@ -145,16 +148,6 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
             raise ValueError(
                 Errors.S113.format(path=path, row=reader.line_num, reason=err)
             ) from err
-
-
-@contextmanager
-def _large_cells() -> Iterator[None]:
-    # Some cells of inScheme and altLabels pass the csv module's 128 KB.
-    before = csv.field_size_limit(MAX_CELL)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 def _alternatives(name: str, row: Row) -> tuple[str, ...]:

@@ -167,7 +167,11 @@ class SkillMatcher(Pipe):
             else:
                 text = doc
             for key, start, end in matcher(text):
-                if end - start == 1 and len(doc[start]) == 1 and not _in_company(doc, start):
+                if (
+                    end - start == 1
+                    and len(doc[start]) == 1
+                    and not _in_company(doc, start)
+                ):
                     continue
                 for row in self._skills[key]:
                     yield Match(start, end, row)

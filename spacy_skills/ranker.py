@@ -236,11 +236,19 @@ class SkillRanker(TrainablePipe):
             logits = self.model.ops.to_numpy(scores.logits)
             yield from zip(scores.query.segments.sentences, logits)
 
-    def set_annotations(self, docs: Iterable[Doc], scores: list[list[Candidate]]) -> None:
+    def set_annotations(
+        self, docs: Iterable[Doc], scores: list[list[Candidate]]
+    ) -> None:
         skills = self.taxonomy.skills
         for doc, candidates in zip(docs, scores):
             spans = [
-                Span(doc, c.start, c.end, label=skills[c.row].name, kb_id=skills[c.row].uri)
+                Span(
+                    doc,
+                    c.start,
+                    c.end,
+                    label=skills[c.row].name,
+                    kb_id=skills[c.row].uri,
+                )
                 for c in candidates
             ]
             probabilities = numpy.array([c.score for c in candidates], dtype="float32")
@@ -278,7 +286,9 @@ class SkillRanker(TrainablePipe):
         losses[self.name] += loss
         return losses
 
-    def get_loss(self, examples: Iterable[Example], scores: Scores) -> tuple[float, Floats2d]:
+    def get_loss(
+        self, examples: Iterable[Example], scores: Scores
+    ) -> tuple[float, Floats2d]:
         """Mean binary cross-entropy over the chosen pairs, and its gradient.
 
         A sentence is a positive for the skills of ``reference.spans["esco_skills"]`` that
@@ -361,7 +371,10 @@ class SkillRanker(TrainablePipe):
     def _pairs(self, example: Example) -> Iterator[tuple[int, Span, float]]:
         """(skill's row, span of the reference, 1 for a positive or 0 for a negative)."""
         spans = example.reference.spans
-        for key, label in ((self.cfg["spans_key"], 1.0), (self.cfg["negatives_key"], 0.0)):
+        for key, label in (
+            (self.cfg["spans_key"], 1.0),
+            (self.cfg["negatives_key"], 0.0),
+        ):
             for span in spans.get(key, ()):
                 if span.kb_id_ not in self.taxonomy:
                     raise ValueError(Errors.S006.format(uri=span.kb_id_, key=key))
@@ -394,7 +407,7 @@ class SkillRanker(TrainablePipe):
         self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> None:
         self._validate_serialization_attrs()
-        serialize = {
+        serialize: dict[str, Callable[[Any], Any]] = {
             "cfg": lambda p: srsly.write_json(p, self.cfg),
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "taxonomy": self.taxonomy.to_disk,
@@ -405,7 +418,7 @@ class SkillRanker(TrainablePipe):
     def from_disk(
         self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SkillRanker":
-        deserialize = {
+        deserialize: dict[str, Callable[[Any], Any]] = {
             "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "taxonomy": lambda p: self._load_taxonomy(p.read_bytes()),
@@ -430,10 +443,10 @@ class SkillRanker(TrainablePipe):
             return
         n_rows, n_skills = classifiers.get_dim("nO"), len(self.taxonomy)
         if n_rows != n_skills:
-            raise ValueError(Errors.S008.format(name=self.name, rows=n_rows, n=n_skills))
+            raise ValueError(
+                Errors.S008.format(name=self.name, rows=n_rows, n=n_skills)
+            )
 
 
 def _overlap(span: Span, sentence: Span) -> bool:
-    return (
-        span.start_char < sentence.end_char and sentence.start_char < span.end_char
-    )
+    return span.start_char < sentence.end_char and sentence.start_char < span.end_char

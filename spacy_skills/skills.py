@@ -100,7 +100,12 @@ def skill_classifiers(skill_rate: float = 0.0) -> Model:
     turns negative; bias [1] is e; with a skill_rate also offset [nO, nI + 1], each
     skill's own departure from its names and prior.
     """
-    params: dict[str, Any] = {"names": None, "prior": None, "weights": None, "bias": None}
+    params: dict[str, Any] = {
+        "names": None,
+        "prior": None,
+        "weights": None,
+        "bias": None,
+    }
     if skill_rate:
         params["offset"] = None
     return Model(

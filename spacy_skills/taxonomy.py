@@ -138,7 +138,9 @@ class Taxonomy:
         msg = {
             "format": FORMAT,
             "skills": [list(column) for column in zip(*map(astuple, self.skills))],
-            "groups": [list(column) for column in zip(*map(astuple, self.groups.values()))],
+            "groups": [
+                list(column) for column in zip(*map(astuple, self.groups.values()))
+            ],
         }
         return zlib.compress(srsly.msgpack_dumps(msg), level=6)
 
@@ -151,12 +153,14 @@ class Taxonomy:
                 raise ValueError(msg["format"])
         except (zlib.error, ValueError, KeyError, TypeError) as err:
             raise ValueError(Errors.S104.format(path=source)) from err
-        # skills: columns 3 and 6 are tuples; groups: column 4.
         skills = [
-            Skill(*row[:3], tuple(row[3]), *row[4:6], tuple(row[6]))
-            for row in zip(*msg["skills"])
+            Skill(uri, name, kind, tuple(names), text, level, tuple(broader))
+            for uri, name, kind, names, text, level, broader in zip(*msg["skills"])
         ]
-        groups = [Group(*row[:4], tuple(row[4])) for row in zip(*msg["groups"])]
+        groups = [
+            Group(uri, name, code, text, tuple(broader))
+            for uri, name, code, text, broader in zip(*msg["groups"])
+        ]
         return cls(skills, groups)
 
     def to_disk(self, path: str | Path) -> None:
@@ -180,22 +184,20 @@ class Taxonomy:
                     raise ValueError(Errors.S102.format(uri=uri, parent=parent))
         done: set[str] = set()
         for start in parents:
-            chain = [(start, iter(parents[start]))]
-            on_chain = {start}
+            # Depth first without recursion: chain is the path from start to here.
+            chain = {start: iter(parents[start])}
             while chain:
-                uri, rest = chain[-1]
-                parent = next(rest, None)
-                if parent is None:
+                uri = next(reversed(chain))
+                above = next(chain[uri], None)
+                if above is None:
                     done.add(uri)
-                    on_chain.discard(uri)
-                    chain.pop()
-                elif parent in on_chain:
-                    names = [u for u, _ in chain] + [parent]
-                    cycle = " -> ".join(names[names.index(parent) :])
+                    del chain[uri]
+                elif above in chain:
+                    path = [*chain, above]
+                    cycle = " -> ".join(path[path.index(above) :])
                     raise ValueError(Errors.S103.format(chain=cycle))
-                elif parent not in done:
-                    on_chain.add(parent)
-                    chain.append((parent, iter(parents[parent])))
+                elif above not in done:
+                    chain[above] = iter(parents[above])
 
 
 def _normalise_name(name: str) -> str:

@@ -80,7 +80,10 @@ class VectorCache:
     def _load(self) -> None:
         assert self._folder is not None
         self._folder.mkdir(parents=True, exist_ok=True)
-        keys_path, vectors_path = self._folder / "keys.bin", self._folder / "vectors.bin"
+        keys_path, vectors_path = (
+            self._folder / "keys.bin",
+            self._folder / "vectors.bin",
+        )
         for path in (keys_path, vectors_path):
             path.touch()
         row_bytes = 4 * self.width

@@ -64,13 +64,20 @@ def tiny_encoder(tmp_path_factory) -> str:
     """A BERT of two layers and 16 dimensions with random weights and no dropout."""
     folder = tmp_path_factory.mktemp("tiny-bert")
     words = sorted(
-        {w for n, alts, _ in SKILLS.values() for t in [n, *alts] for w in t.lower().split()}
+        {
+            w
+            for n, alts, _ in SKILLS.values()
+            for t in [n, *alts]
+            for w in t.lower().split()
+        }
     )
     letters = [chr(i) for i in range(ord("a"), ord("z") + 1)]
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters]
     vocab += [f"##{letter}" for letter in letters] + list(".,()&/-")
     (folder / "vocab.txt").write_text("\n".join(vocab), encoding="utf8")
-    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(
+        folder
+    )
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(vocab),
@@ -91,7 +98,9 @@ def tiny_encoder(tmp_path_factory) -> str:
 def make_nlp(taxonomy, tiny_encoder):
     """A factory of initialised pipelines: sentencizer, matcher and ranker."""
 
-    def make(*, model: dict | None = None, labels: dict | None = None, **config) -> Language:
+    def make(
+        *, model: dict | None = None, labels: dict | None = None, **config
+    ) -> Language:
         nlp = spacy.blank("en")
         nlp.add_pipe("ad_sentencizer")
         nlp.add_pipe("esco_matcher")

@@ -24,7 +24,9 @@ def make_batcher(**settings):
 
 def pairs(batch, key):
     return [
-        (eg.reference.text, span.kb_id_) for eg in batch for span in eg.reference.spans[key]
+        (eg.reference.text, span.kb_id_)
+        for eg in batch
+        for span in eg.reference.spans[key]
     ]
 
 
@@ -66,7 +68,11 @@ def test_siblings_reach_the_batch(examples, taxonomy_path):
 
 def test_same_seed_same_batches(examples):
     runs = [
-        [pairs(b, k) for b in make_batcher(seed=3)(examples) for k in b[0].reference.spans]
+        [
+            pairs(b, k)
+            for b in make_batcher(seed=3)(examples)
+            for k in b[0].reference.spans
+        ]
         for _ in range(2)
     ]
     assert runs[0] == runs[1]

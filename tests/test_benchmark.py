@@ -117,7 +117,6 @@ def test_no_valid_label_is_an_empty_benchmark(write, taxonomy):
         ("sentence,skills\nA,not a list\n", "S404", ["line 2", "'not a list'"]),
         ("sentence,skills\nA,[1]\n", "S404", ["line 2"]),
         ("sentence,skills\nA," + "[" * 9999 + "\n", "S404", ["line 2"]),
-        ("sentence,label\n" + "A" * 200_000 + ",SQL\n", "S404", ["line 2", "limit"]),
     ],
 )
 def test_damaged_files_raise(write, taxonomy, text, code, words):

@@ -40,7 +40,9 @@ def test_vectors_are_the_mean_over_wordpieces(tiny_encoder, frozen):
     model = AutoModel.from_pretrained(tiny_encoder).eval()
     for row, span in enumerate(segments().spans):
         with torch.no_grad():
-            hidden = model(**tokenizer(span.text, return_tensors="pt")).last_hidden_state
+            hidden = model(
+                **tokenizer(span.text, return_tensors="pt")
+            ).last_hidden_state
         assert_allclose(found[row], hidden[0].mean(dim=0).numpy(), atol=1e-5)
 
 

@@ -44,7 +44,10 @@ def test_segments_keep_each_sentence_before_its_pieces():
         "Drive.",
     ]
     assert segments.starts == [0, 3]
-    assert [s.text for s in segments.sentences] == ["Bake bread, bake pastry.", "Drive."]
+    assert [s.text for s in segments.sentences] == [
+        "Bake bread, bake pastry.",
+        "Drive.",
+    ]
 
 
 def test_stream_yields_all_sentences_in_bounded_batches():

@@ -22,7 +22,10 @@ def found(doc):
 def test_ranks_before_any_training(make_nlp):
     doc = make_nlp()(AD)
     group = doc.spans["esco_skills"]
-    assert [s.label_ for s in group][:2] == ["install electrical wiring", "plaster walls"]
+    assert [s.label_ for s in group][:2] == [
+        "install electrical wiring",
+        "plaster walls",
+    ]
     assert group[0].kb_id_ == uri("wires")
     assert group[0].text == "Install electrical wiring"
     assert group[1].text == "plaster walls"
@@ -43,7 +46,9 @@ def test_top_k_and_threshold(make_nlp):
     assert sorted(some) == sorted(everything[everything >= cut])
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\n\t", "🎉🎉", "a", "." * 50, "\u0000\u200b"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\n\n\t", "🎉🎉", "a", "." * 50, "\u0000\u200b"]
+)
 def test_odd_texts(make_nlp, text):
     nlp = make_nlp()
     batch = list(nlp.pipe(["Bake bread", text, "Bake bread"]))
@@ -158,7 +163,9 @@ def test_loss_covers_the_chosen_pairs_only(make_nlp, make_example):
     ranker = nlp.get_pipe("esco_skills")
     examples = batch(nlp, make_example)
     losses = ranker.update(examples)
-    scores = dict(zip(range(3), (s for _, s in ranker.rank([e.predicted for e in examples]))))
+    scores = dict(
+        zip(range(3), (s for _, s in ranker.rank([e.predicted for e in examples])))
+    )
     column = ranker.labels.index
     total = 0.0
     for i, skill, label in (
@@ -181,7 +188,9 @@ def test_same_updates_same_weights(make_nlp, make_example):
         optimizer = registry.optimizers.get("Adam.v1")(learn_rate=0.01)
         for _ in range(3):
             ranker.update(batch(nlp, make_example), sgd=optimizer)
-        states.append(ranker.model.layers[-1].to_bytes() + ranker.model.layers[1].to_bytes())
+        states.append(
+            ranker.model.layers[-1].to_bytes() + ranker.model.layers[1].to_bytes()
+        )
     assert states[0] == states[1]
 
 
@@ -217,7 +226,10 @@ def test_score_ranks_all_skills_whatever_is_shown(make_nlp, make_example):
 
 def test_uninitialised_component_says_what_to_do(tiny_encoder):
     nlp = spacy.blank("en")
-    model = {"@architectures": "spacy_skills.TransformerEncoder.v1", "name": tiny_encoder}
+    model = {
+        "@architectures": "spacy_skills.TransformerEncoder.v1",
+        "name": tiny_encoder,
+    }
     nlp.add_pipe("esco_skills", config={"model": {"encoder": model}})
     with pytest.raises(ValueError, match=r"(?s)S004.*spacy_skills.Taxonomy.v1"):
         nlp.initialize()
@@ -245,7 +257,10 @@ def test_damaged_model_is_named(make_nlp, tmp_path):
 
 def test_a_taxonomy_of_one_skill(taxonomy, tiny_encoder):
     nlp = spacy.blank("en")
-    model = {"@architectures": "spacy_skills.TransformerEncoder.v1", "name": tiny_encoder}
+    model = {
+        "@architectures": "spacy_skills.TransformerEncoder.v1",
+        "name": tiny_encoder,
+    }
     ranker = nlp.add_pipe("esco_skills", config={"model": {"encoder": model}})
     one = type(taxonomy)([taxonomy.skills[0]], taxonomy.groups.values())
     ranker.initialize(lambda: [], nlp=nlp, taxonomy=one, labels={})

@@ -19,7 +19,8 @@ N_SKILLS, WIDTH = 7, 5
 nlp = spacy.blank("en")
 rng = numpy.random.default_rng(0)
 SEGMENTS = Segments.from_docs(
-    [nlp.make_doc("bread, pastry and dough"), nlp.make_doc("walls")], make_clause_phrases()
+    [nlp.make_doc("bread, pastry and dough"), nlp.make_doc("walls")],
+    make_clause_phrases(),
 )
 VECTORS = rng.normal(size=(len(SEGMENTS.spans), WIDTH))
 
@@ -137,7 +138,11 @@ def test_skill_vectors_join_name_names_and_description(taxonomy):
         numpy.array(
             [
                 texts[t]
-                for t in [skill.name, *skill.alt_names, f"{skill.name}: {skill.description}"]
+                for t in [
+                    skill.name,
+                    *skill.alt_names,
+                    f"{skill.name}: {skill.description}",
+                ]
             ]
         )
     )

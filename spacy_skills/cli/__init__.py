@@ -9,9 +9,11 @@ skills_cli = typer.Typer(
 app.add_typer(skills_cli)
 
 # Importing a command registers it, as in spacy/cli/__init__.py.
-from . import benchmark  # noqa: E402, F401
-from . import convert  # noqa: E402, F401
-from . import corpus  # noqa: E402, F401
-from . import names  # noqa: E402, F401
-from . import show  # noqa: E402, F401
-from . import taxonomy  # noqa: E402, F401
+from . import (
+    benchmark,  # noqa: F401
+    convert,  # noqa: F401
+    corpus,  # noqa: F401
+    names,  # noqa: F401
+    show,  # noqa: F401
+    taxonomy,  # noqa: F401
+)

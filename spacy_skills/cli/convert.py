@@ -29,7 +29,7 @@ def convert_cli(
     """
     try:
         if taxonomy is None:
-            corpus = DistantCorpus(
+            corpus: DistantCorpus | BenchmarkCorpus = DistantCorpus(
                 source, remove_mention=1.0, max_per_skill=max_per_skill, limit=limit
             )
         else:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import spacy
 import srsly
@@ -12,6 +13,7 @@ from wasabi import msg
 
 from ..ambiguity import NameUse, ambiguous_names, collect_contexts
 from ..esco import load_taxonomy
+from ..matcher import SkillMatcher
 from ..sentences import read_sentences
 from . import skills_cli
 
@@ -31,7 +33,7 @@ def names_cli(
 
     try:
         nlp = spacy.blank(language)
-        matcher = nlp.add_pipe("esco_matcher")
+        matcher = cast(SkillMatcher, nlp.add_pipe("esco_matcher"))
         matcher.initialize(nlp=nlp, taxonomy=load_taxonomy(taxonomy, language))
         sentences = islice(read_sentences(ads, text_field=text_field), sample)
         docs = (nlp.make_doc(text) for text in tqdm(sentences, "Sentences"))

@@ -44,10 +44,14 @@ def print_skills(doc: Doc, spans_key: str = "esco_skills") -> None:
         ]
         if found:
             msg.divider(" ".join(sentence.text.split())[:88], char="─")
-            msg.table(found, header=("Skill", "p", "Evidence"), divider=True, max_col=48)
+            msg.table(
+                found, header=("Skill", "p", "Evidence"), divider=True, max_col=48
+            )
 
 
 def render_skills(docs: list[Doc], spans_key: str = "esco_skills") -> str:
     """displaCy's span view of whole ads; every skill links to its ESCO page."""
     options = {"spans_key": spans_key, "kb_url_template": "{}"}
-    return displacy.render(docs, style="span", page=True, options=options, jupyter=False)
+    return displacy.render(
+        docs, style="span", page=True, options=options, jupyter=False
+    )
