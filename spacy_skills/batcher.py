@@ -40,6 +40,9 @@ class NegativeSamplingBatcher:
     def __call__(self, examples: Iterable[Example]) -> Iterator[list[Example]]:
         stream = iter(examples)
         while buffer := list(islice(stream, self.buffer_size or None)):
+            # spaCy shuffles with a generator that other parts draw from too, the
+            # transformer for one: the order must not decide what is drawn here.
+            buffer.sort(key=lambda example: example.reference.text)
             pool = SentencePool([self._skills(eg) for eg in buffer])
             for positives in self._plan(pool):
                 yield self._compose(buffer, pool, positives)

@@ -257,6 +257,10 @@ def encode_texts(
         for i in range(0, len(rows), batch_size):
             batch = rows[i : i + batch_size]
             docs = [nlp.make_doc(texts[row]) for row in batch]
+            # A shared transformer may cut docs at sentence bounds: a name is one.
+            for doc in docs:
+                for token in doc:
+                    token.is_sent_start = token.i == 0
             for pipe in upstream:
                 docs = list(pipe.pipe(docs))
             spans = [doc[:] for doc in docs]
