@@ -39,13 +39,16 @@ def read_dropped_names(path: Path | None = None) -> dict[str, list[str]]:
     dropped: dict[str, list[str]] = {}
     if path is None:
         return dropped
-    try:
-        for line, row in enumerate(srsly.read_jsonl(path), 1):
-            if not isinstance(row, dict) or not {"name", "uri"} <= set(row):
-                raise ValueError(Errors.S202.format(path=path, row=line))
+    if not Path(path).is_file():
+        raise ValueError(Errors.S203.format(path=path))
+    for number, line in enumerate(
+        Path(path).read_text(encoding="utf8").splitlines(), 1
+    ):
+        try:
+            row = srsly.json_loads(line)
             dropped.setdefault(row["name"].lower(), []).append(row["uri"])
-    except OSError as err:
-        raise ValueError(Errors.S203.format(path=path)) from err
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
+            raise ValueError(Errors.S202.format(path=path, row=number)) from err
     return dropped
 
 
