@@ -187,8 +187,22 @@ class SkillMatcher(Pipe):
             compare: PhraseMatcher(self.vocab, attr=attribute)
             for compare, attribute in attributes.items()
         }
-        by_surface: dict[tuple[Comparison, str], list[Name]] = {}
-        # Tokenized one at a time: 100k pattern Docs at once would take 700 MB.
+        # One key for all the names of a skill: each key is made a lexeme of the vocab.
+        by_skills: dict[tuple[Comparison, str], list[tuple[str, ...]]] = {}
+        for (compare, words), names in self._surfaces().items():
+            key = " ".join(map(str, _skills_of(names)))
+            by_skills.setdefault((compare, key), []).append(words)
+        self._skills = {}
+        for (compare, key), surfaces in by_skills.items():
+            self._skills[self.vocab.strings.add(key)] = [
+                int(row) for row in key.split()
+            ]
+            patterns = [Doc(self.vocab, words=words) for words in surfaces]
+            self._matchers[compare].add(key, patterns)
+
+    def _surfaces(self) -> dict[tuple[Comparison, tuple[str, ...]], list[Name]]:
+        """The names by what is compared: their words, lower-cased or stemmed."""
+        surfaces: dict[tuple[Comparison, tuple[str, ...]], list[Name]] = {}
         for name in skill_names(self.taxonomy, self.drop_names):
             words = [token.text for token in self.tokenizer(name.text)]
             compare = comparison(words, self.cfg["inflection"] == "stem")
@@ -198,15 +212,8 @@ class SkillMatcher(Pipe):
                 words = [self._stemmer(word) for word in words]
             elif compare == "lower":
                 words = [word.lower() for word in words]
-            surface = (compare, " ".join(words))
-            if surface not in by_surface:
-                pattern = Doc(self.vocab, words=words)
-                self._matchers[compare].add(f"{compare}:{surface[1]}", [pattern])
-            by_surface.setdefault(surface, []).append(name)
-        self._skills = {
-            self.vocab.strings[f"{compare}:{words}"]: _skills_of(names)
-            for (compare, words), names in by_surface.items()
-        }
+            surfaces.setdefault((compare, tuple(words)), []).append(name)
+        return surfaces
 
     def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
         serialize = {
