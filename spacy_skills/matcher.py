@@ -197,7 +197,7 @@ class SkillMatcher(Pipe):
             self._skills[self.vocab.strings.add(key)] = [
                 int(row) for row in key.split()
             ]
-            patterns = [Doc(self.vocab, words=words) for words in surfaces]
+            patterns = [Doc(self.vocab, words=list(words)) for words in surfaces]
             self._matchers[compare].add(key, patterns)
 
     def _surfaces(self) -> dict[tuple[Comparison, tuple[str, ...]], list[Name]]:

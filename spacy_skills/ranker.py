@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import srsly
@@ -15,102 +15,18 @@ from spacy.util import SimpleFrozenList, from_disk, to_disk
 from spacy.util import from_bytes as from_bytes_
 from spacy.util import to_bytes as to_bytes_
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d, Ints1d
 
 from .errors import Errors
+from .evidence import Candidate, LiteralMatch, literal_matches, top_skills
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
 from .skills import Query, Scores, log_prior, set_skills, skill_vectors
 from .taxonomy import Taxonomy
 
-DEFAULT_CONFIG = """
-[model]
-@architectures = "spacy_skills.SkillRanker.v1"
-projection = true
-skill_rate = 0.0
-
-[model.encoder]
-@architectures = "spacy_skills.TransformerEncoder.v1"
-frozen = true
-mixed_precision = false
-
-[model.encoder.name]
-@misc = "spacy_skills.bundled_minilm.v1"
-
-[model.encoder.tokenizer_config]
-use_fast = true
-
-[model.encoder.transformer_config]
-"""
-DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
-
 # Bounds the memory of a forward pass: 64 sentences × 14k skills are 3.6 MB a matrix.
 SENTENCES_PER_PASS = 64
-
-
-class Candidate(NamedTuple):
-    """One skill of one sentence: the evidence's tokens, the skill's row, a probability."""
-
-    start: int
-    end: int
-    row: int
-    score: float
-
-
-@Language.factory(
-    "esco_skills",
-    assigns=["doc.spans"],
-    default_config={
-        "model": DEFAULT_MODEL,
-        "phrases": {"@misc": "spacy_skills.clause_phrases.v1"},
-        "top_k": 5,
-        "threshold": 0.0,
-        "spans_key": "esco_skills",
-        "negatives_key": "esco_negatives",
-        "matches_key": "esco_matches",
-        "scorer": {"@scorers": "spacy_skills.ranking_scorer.v1"},
-    },
-    default_score_weights={
-        "esco_mrr": 0.0,
-        "esco_rp1": 0.0,
-        "esco_rp5": 1.0,
-        "esco_rp10": 0.0,
-    },
-)
-def make_skill_ranker(
-    nlp: Language,
-    name: str,
-    model: Model,
-    phrases: PhraseFunction,
-    top_k: int,
-    threshold: float,
-    spans_key: str,
-    negatives_key: str,
-    matches_key: str,
-    scorer: Callable | None,
-) -> "SkillRanker":
-    """Rank ESCO's skills for every sentence.
-
-    model: a ``spacy_skills.SkillRanker.v1``.
-    phrases: cuts a sentence into the pieces that are scored beside it.
-    top_k: the most skills a sentence is given; threshold: the least probability.
-    spans_key: where predictions go, and where gold skills are read from.
-    negatives_key: where the batcher wrote what each sentence is a negative for.
-    matches_key: where ``esco_matcher``, if there is one, left the literal matches.
-    """
-    return SkillRanker(
-        nlp.vocab,
-        model,
-        name,
-        phrases=phrases,
-        top_k=top_k,
-        threshold=threshold,
-        spans_key=spans_key,
-        negatives_key=negatives_key,
-        matches_key=matches_key,
-        scorer=scorer,
-    )
 
 
 class SkillRanker(TrainablePipe):
@@ -215,18 +131,17 @@ class SkillRanker(TrainablePipe):
         """The best skills of each doc's sentences, in the sentences' order."""
         docs = list(docs)
         found: dict[int, list[Candidate]] = {id(doc): [] for doc in docs}
+        top_k, threshold = self.cfg["top_k"], self.cfg["threshold"]
         for scores in self._score_all(docs):
             logits = self.model.ops.to_numpy(scores.logits)
             best = self.model.ops.to_numpy(scores.best)
-            for i, sentence in enumerate(scores.query.segments.sentences):
+            segments = scores.query.segments
+            for i, sentence in enumerate(segments.sentences):
                 matches = self._matches(sentence)
-                for row, score in self._top(logits[i]):
-                    if row in matches:
-                        _, start, end = matches[row]
-                    else:
-                        piece = scores.query.segments.spans[best[i, row]]
-                        start, end = piece.start, piece.end
-                    found[id(sentence.doc)].append(Candidate(start, end, row, score))
+                for row, score in top_skills(logits[i], top_k, threshold):
+                    piece = matches.get(row) or segments.spans[best[i, row]]
+                    candidate = Candidate(piece.start, piece.end, row, score)
+                    found[id(sentence.doc)].append(candidate)
         return [found[id(doc)] for doc in docs]
 
     def rank(self, docs: Iterable[Doc]) -> Iterator[tuple[Span, numpy.ndarray]]:
@@ -335,38 +250,15 @@ class SkillRanker(TrainablePipe):
         literal = numpy.zeros((len(segments), n_columns), dtype="float32")
         columns = None if rows is None else {int(row): i for i, row in enumerate(rows)}
         for i, sentence in enumerate(segments.sentences):
-            for row, (strength, _, _) in self._matches(sentence).items():
+            for row, match in self._matches(sentence).items():
                 if columns is None:
-                    literal[i, row] = strength
+                    literal[i, row] = match.strength
                 elif row in columns:
-                    literal[i, columns[row]] = strength
+                    literal[i, columns[row]] = match.strength
         return Query(segments, self.model.ops.asarray2f(literal), rows)
 
-    def _matches(self, sentence: Span) -> dict[int, tuple[float, int, int]]:
-        """The longest literal match of each skill: strength, start and end token."""
-        matches: dict[int, tuple[float, int, int]] = {}
-        for span in sentence.doc.spans.get(self.cfg["matches_key"], ()):
-            if not sentence.start <= span.start < sentence.end:
-                continue
-            if span.kb_id_ not in self.taxonomy:
-                continue
-            row = self.taxonomy.index(span.kb_id_)
-            match = (min(len(span) / 3, 1.0), span.start, span.end)
-            matches[row] = max(match, matches.get(row, match), key=lambda m: m[0])
-        return matches
-
-    def _top(self, logits: numpy.ndarray) -> list[tuple[int, float]]:
-        top_k = min(self.cfg["top_k"], len(logits))
-        if top_k < 1:
-            return []
-        rows = numpy.argpartition(-logits, top_k - 1)[:top_k]
-        rows = rows[numpy.lexsort((rows, -logits[rows]))]
-        scores = 1 / (1 + numpy.exp(-logits[rows].astype("float64")))
-        return [
-            (int(row), float(score))
-            for row, score in zip(rows, scores)
-            if score >= self.cfg["threshold"]
-        ]
+    def _matches(self, sentence: Span) -> dict[int, LiteralMatch]:
+        return literal_matches(sentence, self.cfg["matches_key"], self.taxonomy)
 
     def _pairs(self, example: Example) -> Iterator[tuple[int, Span, float]]:
         """(skill's row, span of the reference, 1 for a positive or 0 for a negative)."""

@@ -1,0 +1,85 @@
+"""The factory ``esco_skills`` and its default config."""
+
+from collections.abc import Callable
+
+from spacy.language import Language
+from thinc.api import Config, Model
+
+from .phrases import PhraseFunction
+from .ranker import SkillRanker
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy_skills.SkillRanker.v1"
+projection = true
+skill_rate = 0.0
+
+[model.encoder]
+@architectures = "spacy_skills.TransformerEncoder.v1"
+frozen = true
+mixed_precision = false
+
+[model.encoder.name]
+@misc = "spacy_skills.bundled_minilm.v1"
+
+[model.encoder.tokenizer_config]
+use_fast = true
+
+[model.encoder.transformer_config]
+"""
+DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
+
+
+@Language.factory(
+    "esco_skills",
+    assigns=["doc.spans"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "phrases": {"@misc": "spacy_skills.clause_phrases.v1"},
+        "top_k": 5,
+        "threshold": 0.0,
+        "spans_key": "esco_skills",
+        "negatives_key": "esco_negatives",
+        "matches_key": "esco_matches",
+        "scorer": {"@scorers": "spacy_skills.ranking_scorer.v1"},
+    },
+    default_score_weights={
+        "esco_mrr": 0.0,
+        "esco_rp1": 0.0,
+        "esco_rp5": 1.0,
+        "esco_rp10": 0.0,
+    },
+)
+def make_skill_ranker(
+    nlp: Language,
+    name: str,
+    model: Model,
+    phrases: PhraseFunction,
+    top_k: int,
+    threshold: float,
+    spans_key: str,
+    negatives_key: str,
+    matches_key: str,
+    scorer: Callable | None,
+) -> SkillRanker:
+    """Rank ESCO's skills for every sentence.
+
+    model: a ``spacy_skills.SkillRanker.v1``.
+    phrases: cuts a sentence into the pieces that are scored beside it.
+    top_k: the most skills a sentence is given; threshold: the least probability.
+    spans_key: where predictions go, and where gold skills are read from.
+    negatives_key: where the batcher wrote what each sentence is a negative for.
+    matches_key: where ``esco_matcher``, if there is one, left the literal matches.
+    """
+    return SkillRanker(
+        nlp.vocab,
+        model,
+        name,
+        phrases=phrases,
+        top_k=top_k,
+        threshold=threshold,
+        spans_key=spans_key,
+        negatives_key=negatives_key,
+        matches_key=matches_key,
+        scorer=scorer,
+    )
