@@ -17,6 +17,10 @@ from .vectors import normalise
 # (docs/experiments.md), and the logit at which its probabilities balance.
 START_WEIGHTS = {"sentence": 12.0, "phrase": 8.0, "prior": 0.3, "literal": 6.0}
 START_BIAS = -10.0
+# What the logit of a pair has in training over one of all pairs: a sampler's batch holds
+# one positive to a few negatives. Where the untrained loss is lowest; without it the first
+# steps push all cosines up, whatever the skill (docs/experiments.md, 4).
+SAMPLING_LOGIT = 4.5
 
 
 @dataclass
@@ -99,6 +103,11 @@ def skill_classifiers(skill_rate: float = 0.0) -> Model:
     weights [4] are the logarithms of (a, b, c, d) relative to their start, so that none
     turns negative; bias [1] is e; with a skill_rate also offset [nO, nI + 1], each
     skill's own departure from its names and prior.
+
+    Sampled pairs say nothing of c and d, which stay as they are. Every skill is given the
+    same ratio of positives to negatives: in training the prior is left out and the bias
+    raised, as after any sampling by outcome (King & Zeng 2001, §4.1). And it is a literal
+    match that made the label.
     """
     params: dict[str, Any] = {
         "names": None,
@@ -153,8 +162,10 @@ def skill_vectors(
 def log_prior(counts: Floats1d) -> Floats1d:
     """Standardised log(3 + count): how often ads name each skill. Zeros if all are alike."""
     logs = numpy.log(3 + numpy.asarray(counts, dtype="float64"))
-    deviation = logs.std()
-    return ((logs - logs.mean()) / (deviation or 1.0)).astype("float32")
+    if not numpy.ptp(logs):
+        # The rounded mean of equal numbers may differ from them.
+        return numpy.zeros(logs.shape, dtype="float32")
+    return ((logs - logs.mean()) / logs.std()).astype("float32")
 
 
 def _forward_classifiers(
@@ -181,15 +192,11 @@ def _forward_classifiers(
     best = _best_of_groups(ops, cosines, query.segments.starts)
     piece = ops.xp.take_along_axis(cosines, best, axis=0)
     logits = weights[0] * whole + weights[1] * piece + weights[3] * query.literal
-    logits += weights[2] * prior + model.get_param("bias") + own_bias
+    logits += model.get_param("bias") + own_bias
+    logits += SAMPLING_LOGIT if is_train else weights[2] * prior
 
     def backprop_classifiers(d_logits: Floats2d) -> Floats2d:
-        d_weights = [
-            (d_logits * whole).sum(),
-            (d_logits * piece).sum(),
-            (d_logits * prior).sum(),
-            (d_logits * query.literal).sum(),
-        ]
+        d_weights = [(d_logits * whole).sum(), (d_logits * piece).sum(), 0.0, 0.0]
         model.inc_grad("weights", ops.asarray1f(d_weights) * weights)
         model.inc_grad("bias", d_logits.sum().reshape((1,)))
         d_cosines = ops.alloc2f(*cosines.shape)

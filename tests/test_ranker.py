@@ -8,6 +8,8 @@ from numpy.testing import assert_allclose
 from spacy.tokens import Doc, DocBin
 from spacy.util import registry
 
+from spacy_skills.skills import SAMPLING_LOGIT
+
 AD = "Install electrical wiring and plaster walls. We are nice."
 
 
@@ -175,8 +177,8 @@ def test_loss_covers_the_chosen_pairs_only(make_nlp, make_example):
         (1, "bread", 0),
         (1, "pastry", 0),
     ):
-        p = 1 / (1 + numpy.exp(-scores[i][column(uri(skill))]))
-        total -= numpy.log(p if label else 1 - p)
+        logit = scores[i][column(uri(skill))] + SAMPLING_LOGIT
+        total += numpy.logaddexp(0, -logit if label else logit)
     assert losses["esco_skills"] == pytest.approx(total / 5, rel=1e-4)
 
 

@@ -6,6 +6,7 @@ from thinc.api import NumpyOps
 
 from spacy_skills.phrases import Segments, make_clause_phrases
 from spacy_skills.skills import (
+    SAMPLING_LOGIT,
     START_BIAS,
     START_WEIGHTS,
     Query,
@@ -41,7 +42,7 @@ def make(skill_rate):
     return model
 
 
-def by_hand(model, vectors, literal, rows):
+def by_hand(model, vectors, literal, rows, is_train):
     """The formula of docs/architecture.md, one pair at a time, in float64."""
     a, b, c, d = numpy.array(list(START_WEIGHTS.values())) * numpy.exp(
         model.get_param("weights").astype("float64")
@@ -58,7 +59,8 @@ def by_hand(model, vectors, literal, rows):
                 bias += rate * model.get_param("offset")[row, -1]
             cosines = [unit(vectors[[g]])[0] @ skill for g in group]
             logits[i, j] = a * cosines[0] + b * max(cosines) + d * literal[i, j] + bias
-            logits[i, j] += c * model.get_param("prior")[row]
+            prior = c * model.get_param("prior")[row]
+            logits[i, j] += SAMPLING_LOGIT if is_train else prior
     return logits
 
 
@@ -69,14 +71,20 @@ def test_logits_and_every_gradient(skill_rate, rows):
     columns = list(range(N_SKILLS)) if rows is None else rows
     literal = rng.random((2, len(columns))).astype("float32")
     query = Query(SEGMENTS, literal, None if rows is None else numpy.array(rows))
-    scores, backprop = model((VECTORS.astype("float32"), query), True)
-    assert_allclose(scores.logits, by_hand(model, VECTORS, literal, columns), rtol=1e-4)
+    vectors = VECTORS.astype("float32")
+    shown = model.predict((vectors, query)).logits
+    expected = by_hand(model, VECTORS, literal, columns, False)
+    assert_allclose(shown, expected, rtol=1e-4)
+    scores, backprop = model((vectors, query), True)
+    expected = by_hand(model, VECTORS, literal, columns, True)
+    assert_allclose(scores.logits, expected, rtol=1e-4)
 
     direction = rng.normal(size=scores.logits.shape)
     d_vectors = backprop(direction.astype("float32"))
 
     def value(vectors=VECTORS):
-        return float((by_hand(model, vectors, literal, columns) * direction).sum())
+        logits = by_hand(model, vectors, literal, columns, True)
+        return float((logits * direction).sum())
 
     def differences(array, evaluate):
         numeric = numpy.zeros(array.shape)
@@ -95,6 +103,9 @@ def test_logits_and_every_gradient(skill_rate, rows):
         parameter = model.get_param(name).copy()
         model.set_param(name, parameter)
         numeric = differences(parameter, value)
+        if name == "weights":
+            # Sampled pairs must not move the prior's and the literal match's.
+            numeric[2:] = 0.0
         assert_allclose(model.get_grad(name), numeric, atol=3e-2, rtol=1e-2)
     assert not model.has_grad("names") and not model.has_grad("prior")
 
@@ -121,6 +132,7 @@ def test_prior_is_standardised_log_frequency():
     assert_allclose(prior, (expected - expected.mean()) / expected.std(), rtol=1e-5)
     assert not log_prior(numpy.array([5, 5])).any()
     assert not log_prior(numpy.array([5])).any()
+    assert not log_prior(numpy.zeros(11)).any()
 
 
 def test_skill_vectors_join_name_names_and_description(taxonomy):

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from spacy_skills.cli import skills_cli
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIG_NAMES = sorted(path.name for path in CONFIGS.glob("*.cfg"))
 SENTENCES = [
     "You know {} and work with servers every day",
     "Our developers use {} to build what the customers want",
@@ -81,7 +82,7 @@ def _insert_name(head: str, section: str, encoder: str) -> str:
     return head.replace(opening, f'{opening}name = "{encoder}"\n')
 
 
-@pytest.mark.parametrize("config", ["frozen.cfg", "finetune.cfg", "shared.cfg"])
+@pytest.mark.parametrize("config", CONFIG_NAMES)
 def test_trains_evaluates_and_loads(config, overrides, corpus, tiny_encoder, tmp_path):
     path = with_encoder(config, tiny_encoder, tmp_path)
     train(path, tmp_path / "out", overrides=overrides)
@@ -117,14 +118,18 @@ def test_same_seed_same_weights(overrides, tiny_encoder, tmp_path):
 
 def test_cached_vectors_change_nothing(overrides, tiny_encoder, tmp_path):
     path = with_encoder("frozen.cfg", tiny_encoder, tmp_path)
-    for run in ("fresh", "cached"):
+    runs = ("fresh", "cached", "again")
+    for run in runs:
         cached = {**overrides, "paths.cache": str(tmp_path / "cache")}
         train(path, tmp_path / run, overrides=cached)
-    fresh, cached = (weights(tmp_path / r / "model-last") for r in ("fresh", "cached"))
-    assert all(numpy.allclose(a, b, atol=1e-6) for a, b in zip(fresh, cached))
+    fresh, cached, again = (weights(tmp_path / run / "model-last") for run in runs)
+    assert all(numpy.array_equal(a, b) for a, b in zip(cached, again))
+    # A vector's last bits depend on what it was batched with; Adam's first steps are of
+    # the size of the rate, 1e-4, however small the gradient.
+    assert all(numpy.allclose(a, b, atol=1e-4) for a, b in zip(fresh, cached))
 
 
-@pytest.mark.parametrize("config", ["frozen.cfg", "finetune.cfg", "shared.cfg"])
+@pytest.mark.parametrize("config", CONFIG_NAMES)
 def test_configs_are_complete(config, overrides, tiny_encoder, tmp_path):
     path = with_encoder(config, tiny_encoder, tmp_path)
     filled = tmp_path / "filled.cfg"

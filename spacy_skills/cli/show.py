@@ -4,7 +4,7 @@ from pathlib import Path
 
 import spacy
 from spacy import displacy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from typer import Argument, Option
 from wasabi import msg
 
@@ -49,9 +49,32 @@ def print_skills(doc: Doc, spans_key: str = "esco_skills") -> None:
             )
 
 
-def render_skills(docs: list[Doc], spans_key: str = "esco_skills") -> str:
-    """displaCy's span view of whole ads; every skill links to its ESCO page."""
-    options = {"spans_key": spans_key, "kb_url_template": "{}"}
+def render_skills(
+    docs: list[Doc], spans_key: str = "esco_skills", per_sentence: int = 3
+) -> str:
+    """displaCy's span view of the sentences that ask for skills, the best ones of each."""
+    sentences = []
+    for doc in docs:
+        for sentence in doc.sents:
+            copy = sentence.as_doc()
+            copy.spans[spans_key] = [
+                # The URI would hide the name in displaCy's small labels.
+                Span(copy, s.start - sentence.start, s.end - sentence.start, s.label_)
+                for s in doc.spans[spans_key]
+                if sentence.start <= s.start < sentence.end
+            ][:per_sentence]
+            if copy.spans[spans_key]:
+                sentences.append(copy)
+    options = {
+        "spans_key": spans_key,
+        "colors": dict.fromkeys(_labels(docs), "#9fc5e8"),
+    }
     return displacy.render(
-        docs, style="span", page=True, options=options, jupyter=False
+        sentences, style="span", page=True, options=options, jupyter=False
     )
+
+
+def _labels(docs: list[Doc]) -> set[str]:
+    return {
+        span.label_ for doc in docs for group in doc.spans.values() for span in group
+    }
