@@ -105,6 +105,11 @@ class Errors(metaclass=ErrorsWithCodes):
         "Can't read the dropped names {path}. Make the file with `python -m spacy skills "
         "names`, or set the path to null."
     )
+    S204 = (
+        "There is no {kind} for the language '{lang}'. Set inflection to another of "
+        '"lemma", "stem" and "none" (on the command line --inflection), which compares '
+        "names as they are written."
+    )
     # ads and corpus
     S301 = (
         "Can't find the job ads '{path}'. Give a file or folder of {suffixes}, plain or "
@@ -172,10 +177,6 @@ class Errors(metaclass=ErrorsWithCodes):
         "line --n-process)."
     )
     S316 = "{name} has to be {allowed}, not {value}."
-    S317 = (
-        "There is no stemmer for the language '{language}'. Match names as they are "
-        "written: --inflection none."
-    )
     S321 = (
         "'spacy_skills.DistantCorpus.v1' has no path. Set it in the config ([paths]) or on "
         "the command line (--paths.train, --paths.dev)."

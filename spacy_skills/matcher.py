@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import srsly
 from spacy.language import Language
@@ -15,7 +15,8 @@ from spacy.util import from_bytes as from_bytes_
 from spacy.util import to_bytes as to_bytes_
 
 from .errors import Errors
-from .names import Comparison, Name, Stemmer, comparison, skill_names
+from .inflection import Inflection, word_forms
+from .names import Comparison, Name, comparison, skill_names
 from .taxonomy import Taxonomy
 
 # What may stand beside a name of one letter: "C, R and Java", "C/C++", "(R)", "in R".
@@ -57,26 +58,22 @@ def read_dropped_names(path: Path | None = None) -> dict[str, list[str]]:
     assigns=["doc.spans"],
     default_config={
         "spans_key": "esco_matches",
-        "inflection": "stem",
-        "language": "english",
+        "inflection": "lemma",
     },
 )
 def make_esco_matcher(
     nlp: Language,
     name: str,
     spans_key: str,
-    inflection: Literal["stem", "none"],
-    language: str,
+    inflection: Inflection,
 ) -> "SkillMatcher":
     """Find ESCO's preferred and alternative names.
 
     spans_key: where the matches go in doc.spans.
-    inflection: "stem" compares the stems of names of two words and more.
-    language: a Snowball stemmer, such as "english" or "german".
+    inflection: compare names of two words and more by the "lemma" or the "stem" of their
+        words, or "none". Raises ValueError if the pipeline's language has none such.
     """
-    return SkillMatcher(
-        nlp, name, spans_key=spans_key, inflection=inflection, language=language
-    )
+    return SkillMatcher(nlp, name, spans_key=spans_key, inflection=inflection)
 
 
 class SkillMatcher(Pipe):
@@ -93,8 +90,7 @@ class SkillMatcher(Pipe):
         name: str = "esco_matcher",
         *,
         spans_key: str = "esco_matches",
-        inflection: Literal["stem", "none"] = "stem",
-        language: str = "english",
+        inflection: Inflection = "lemma",
     ) -> None:
         self.vocab = nlp.vocab
         self.tokenizer = nlp.tokenizer
@@ -102,11 +98,10 @@ class SkillMatcher(Pipe):
         self.cfg: dict[str, Any] = {
             "spans_key": spans_key,
             "inflection": inflection,
-            "language": language,
         }
         self._taxonomy: Taxonomy | None = None
         self.drop_names: dict[str, list[str]] = {}
-        self._stemmer = Stemmer(language)
+        self._form = word_forms(inflection, nlp.vocab.lang)
         self._matchers: dict[Comparison, PhraseMatcher] = {}
         self._skills: dict[int, list[int]] = {}
 
@@ -165,8 +160,8 @@ class SkillMatcher(Pipe):
 
     def _find(self, doc: Doc) -> Iterator[Match]:
         for compare, matcher in self._matchers.items():
-            if compare == "stem":
-                text = Doc(self.vocab, words=[self._stemmer(t.lower_) for t in doc])
+            if compare == "form":
+                text = Doc(self.vocab, words=[self._form(t.text) for t in doc])
             else:
                 text = doc
             for key, start, end in matcher(text):
@@ -180,9 +175,11 @@ class SkillMatcher(Pipe):
                     yield Match(start, end, row)
 
     def _add_names(self) -> None:
-        attributes: dict[Comparison, str] = {"exact": "ORTH", "lower": "LOWER"}
-        if self.cfg["inflection"] == "stem":
-            attributes["stem"] = "ORTH"
+        attributes: dict[Comparison, str] = {
+            "exact": "ORTH",
+            "lower": "LOWER",
+            "form": "ORTH",
+        }
         self._matchers = {
             compare: PhraseMatcher(self.vocab, attr=attribute)
             for compare, attribute in attributes.items()
@@ -201,15 +198,15 @@ class SkillMatcher(Pipe):
             self._matchers[compare].add(key, patterns)
 
     def _surfaces(self) -> dict[tuple[Comparison, tuple[str, ...]], list[Name]]:
-        """The names by what is compared: their words, lower-cased or stemmed."""
+        """The names by what is compared: their words, in lower case or in their form."""
         surfaces: dict[tuple[Comparison, tuple[str, ...]], list[Name]] = {}
         for name in skill_names(self.taxonomy, self.drop_names):
             words = [token.text for token in self.tokenizer(name.text)]
-            compare = comparison(words, self.cfg["inflection"] == "stem")
+            compare = comparison(words)
             if compare is None:
                 continue
-            if compare == "stem":
-                words = [self._stemmer(word) for word in words]
+            if compare == "form":
+                words = [self._form(word) for word in words]
             elif compare == "lower":
                 words = [word.lower() for word in words]
             surfaces.setdefault((compare, tuple(words)), []).append(name)
@@ -259,7 +256,7 @@ class SkillMatcher(Pipe):
         self._taxonomy = taxonomy
 
     def _rebuild(self) -> "SkillMatcher":
-        self._stemmer = Stemmer(self.cfg["language"])
+        self._form = word_forms(self.cfg["inflection"], self.vocab.lang)
         if self._taxonomy is not None:
             self._add_names()
         return self

@@ -1,16 +1,13 @@
-"""How a skill's names are looked for: case rules, qualifiers and stems."""
+"""How a skill's names are looked for: case rules and qualifiers."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Literal, NamedTuple
-
-import snowballstemmer
 
 from .taxonomy import Taxonomy
 
 # How a name's tokens are compared with the text's.
-Comparison = Literal["exact", "lower", "stem"]
+Comparison = Literal["exact", "lower", "form"]
 
 # Longer names in capitals are not mistaken for words: LDAP, but not IT or AIR.
 MAX_SHORT = 3
@@ -40,10 +37,10 @@ def skill_names(
                 yield Name(text, row, preferred)
 
 
-def comparison(words: Sequence[str], inflection: bool) -> Comparison | None:
+def comparison(words: Sequence[str]) -> Comparison | None:
     """How to look for a name of these tokens; None for one that is hopeless.
 
-    One word is never stemmed (window is not Windows), and a short one with a capital is
+    One word is not matched in other forms (window is not Windows), and a short one with a capital is
     looked for as it is written, so that IT, R, Go and C do not match words. One of two
     letters without a capital matches nothing but words.
     """
@@ -51,25 +48,9 @@ def comparison(words: Sequence[str], inflection: bool) -> Comparison | None:
     if not letters:
         return None
     if len(words) > 1:
-        return "stem" if inflection else "lower"
+        return "form"
     if letters > MAX_SHORT:
         return "lower"
     if words[0] != words[0].lower():
         return "exact"
     return "lower" if letters == MAX_SHORT else None
-
-
-class Stemmer:
-    """Snowball stems of lower-cased words, remembered."""
-
-    def __init__(self, language: str):
-        self.language = language
-        self._stem = lru_cache(maxsize=2**18)(
-            snowballstemmer.stemmer(language).stemWord
-        )
-
-    def __call__(self, word: str) -> str:
-        return self._stem(word.lower())
-
-    def __reduce__(self):
-        return (Stemmer, (self.language,))

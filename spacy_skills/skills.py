@@ -159,7 +159,7 @@ def skill_vectors(
     return normalise(names + normalise(means) + described)
 
 
-def log_prior(counts: Floats1d) -> Floats1d:
+def log_prior(counts: numpy.ndarray) -> numpy.ndarray:
     """Standardised log(3 + count): how often ads name each skill. Zeros if all are alike."""
     logs = numpy.log(3 + numpy.asarray(counts, dtype="float64"))
     if not numpy.ptp(logs):

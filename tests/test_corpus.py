@@ -228,7 +228,7 @@ def test_command_line(ads_path, taxonomy_path, tmp_path):
         ("ads.jsonl", ("--text-field", "body"), "no text under 'body'"),
         ("ads.jsonl", ("--drop-names", "no.jsonl"), "no.jsonl"),
         ("ads.jsonl", ("--language", "tlh"), "Can't import language tlh"),
-        ("ads.jsonl", ("--language", "bg"), "no stemmer for the language 'bg'"),
+        ("ads.jsonl", ("--language", "bg"), "no lemma table for the language 'bg'"),
     ],
 )
 def test_command_line_fails_with_a_message(

@@ -74,11 +74,35 @@ def test_case_inflection_and_overlap(make, text, expected):
     assert found(make()(text)) == expected
 
 
-def test_without_inflection(make):
-    nlp = make(inflection="none")
-    assert found(nlp("You manage staff, he managed staff")) == [
-        ("manage staff", "people")
-    ]
+@pytest.mark.parametrize(
+    "inflection,expected",
+    [
+        ("none", ["manage staff"]),
+        ("lemma", ["manage staff", "managed staff"]),
+        ("stem", ["manage staff", "managed staff", "management staff"]),
+    ],
+)
+def test_inflection(make, inflection, expected):
+    nlp = make(inflection=inflection)
+    text = "manage staff, managed staff, management staff"
+    assert [text for text, _ in found(nlp(text))] == expected
+    again = pickle.loads(pickle.dumps(nlp))
+    assert [text for text, _ in found(again(text))] == expected
+
+
+def test_german_nouns_have_lemmas():
+    nlp = spacy.blank("de")
+    skill = Skill(uri("h"), "altes Haus", "", (), "", "", ())
+    nlp.add_pipe("esco_matcher").initialize(nlp=nlp, taxonomy=Taxonomy([skill]))
+    assert found(nlp("viele alte Häuser")) == [("alte Häuser", "h")]
+
+
+@pytest.mark.parametrize("lang,inflection", [("bg", "lemma"), ("bg", "stem")])
+def test_languages_without_inflection_are_refused(lang, inflection):
+    nlp = spacy.blank(lang)
+    with pytest.raises(ValueError, match="S204.*'bg'"):
+        nlp.add_pipe("esco_matcher", config={"inflection": inflection})
+    nlp.add_pipe("esco_matcher", config={"inflection": "none"})
 
 
 def test_spans_carry_name_and_uri(make):

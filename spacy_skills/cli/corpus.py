@@ -5,20 +5,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
-import snowballstemmer
 import spacy
 from spacy.language import Language
 from typer import Argument, Option
 from wasabi import msg
 
 from ..corpus import build_corpus
-from ..errors import Errors
 from ..esco import load_taxonomy
 from ..matcher import SkillMatcher, read_dropped_names
 from . import skills_cli
 
 
 class Inflection(str, Enum):
+    lemma = "lemma"
     stem = "stem"
     none = "none"
 
@@ -44,7 +43,7 @@ def corpus_cli(
         0.02, min=0.0, max=1.0, help="Share of the sentences for development"
     ),
     inflection: Inflection = Option(
-        Inflection.stem, help="Also match inflected names, by their stems"
+        Inflection.lemma, help="How to match names in other forms"
     ),
     language: str = Option("en", help="Language of taxonomy and ads"),
     overwrite: bool = Option(
@@ -83,11 +82,6 @@ def _make_pipeline(
 ) -> Language:
     nlp = spacy.blank(language)
     config = {"inflection": inflection}
-    if inflection == "stem":
-        # spaCy's classes and Snowball's stemmers both bear the language's English name.
-        config["language"] = type(nlp).__name__.lower()
-        if config["language"] not in snowballstemmer.algorithms():
-            raise ValueError(Errors.S317.format(language=language))
     matcher = cast(SkillMatcher, nlp.add_pipe("esco_matcher", config=config))
     skills = load_taxonomy(taxonomy, language)
     matcher.initialize(nlp=nlp, taxonomy=skills, drop_names=drop_names)

@@ -33,7 +33,9 @@ def names_cli(
 
     try:
         nlp = spacy.blank(language)
-        matcher = cast(SkillMatcher, nlp.add_pipe("esco_matcher"))
+        # Names of one word, which are those tested, are not matched in other forms.
+        config = {"inflection": "none"}
+        matcher = cast(SkillMatcher, nlp.add_pipe("esco_matcher", config=config))
         matcher.initialize(nlp=nlp, taxonomy=load_taxonomy(taxonomy, language))
         sentences = islice(read_sentences(ads, text_field=text_field), sample)
         docs = (nlp.make_doc(text) for text in tqdm(sentences, "Sentences"))
