@@ -44,7 +44,7 @@ class Contexts:
 
 
 def collect_contexts(
-    docs: Iterable[Doc], matcher: SkillMatcher, *, per_name: int = 16, seed: int = 0
+    docs: Iterable[Doc], matcher: SkillMatcher, *, per_name: int = 64, seed: int = 0
 ) -> list[Contexts]:
     """For each (name, skill) that matches, the context of some of its matches.
 

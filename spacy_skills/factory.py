@@ -44,9 +44,9 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
         "scorer": {"@scorers": "spacy_skills.ranking_scorer.v1"},
     },
     default_score_weights={
-        "esco_mrr": 0.0,
+        "esco_mrr": 1.0,
         "esco_rp1": 0.0,
-        "esco_rp5": 1.0,
+        "esco_rp5": 0.0,
         "esco_rp10": 0.0,
     },
 )

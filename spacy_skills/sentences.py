@@ -1,10 +1,12 @@
 """Cuts job ads into sentences, cleans them and recognises near-duplicates."""
 
+import random
 import re
 import struct
 from collections.abc import Iterator
 from hashlib import blake2b
 from html import unescape
+from itertools import islice
 from pathlib import Path
 
 from spacy.language import Language
@@ -154,10 +156,33 @@ def read_sentences(path: str | Path, *, text_field: str = "text") -> Iterator[st
     Arguments and errors are those of `ads.read_ads`.
     """
     for ad in read_ads(path, text_field=text_field):
-        for start, end in split_ad(ad.text):
-            sentence = clean_sentence(ad.text[start:end])
-            if any(map(str.isalpha, sentence)):
-                yield sentence
+        yield from _sentences(ad.text)
+
+
+def sample_sentences(
+    path: str | Path, n: int, *, text_field: str = "text", seed: int = 0
+) -> Iterator[str]:
+    """At most n cleaned sentences, of ads drawn from all under `path` alike.
+
+    Arguments and errors are otherwise those of `ads.read_ads`. At most n ads are held in
+    memory. Vitter (1985), Random sampling with a reservoir, algorithm R.
+    """
+    rng = random.Random(seed)
+    texts: list[str] = []
+    for i, ad in enumerate(read_ads(path, text_field=text_field)):
+        if i < n:
+            texts.append(ad.text)
+        elif (place := rng.randrange(i + 1)) < n:
+            texts[place] = ad.text
+    rng.shuffle(texts)
+    yield from islice((s for text in texts for s in _sentences(text)), n)
+
+
+def _sentences(text: str) -> Iterator[str]:
+    for start, end in split_ad(text):
+        sentence = clean_sentence(text[start:end])
+        if any(map(str.isalpha, sentence)):
+            yield sentence
 
 
 _WORDS = re.compile(r"\w+")

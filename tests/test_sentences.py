@@ -9,6 +9,7 @@ from spacy_skills.sentences import (
     NearDuplicates,
     clean_sentence,
     read_sentences,
+    sample_sentences,
     split_ad,
 )
 
@@ -111,6 +112,21 @@ def test_read_sentences(tmp_path):
     path = tmp_path / "ad.txt"
     path.write_text("Cook &amp; baker\n\n123 🎉\n• Bake.", encoding="utf8")
     assert list(read_sentences(path)) == ["Cook & baker", "Bake."]
+
+
+def test_sample_draws_from_the_whole_file_alike(tmp_path):
+    path = tmp_path / "ads.tsv"
+    lines = [f"You bake number {i}. Then you rest." for i in range(400)]
+    path.write_text("text\n" + "\n".join(lines), encoding="utf8")
+    sample = list(sample_sentences(path, 100))
+    assert len(sample) == 100
+    assert sample == list(sample_sentences(path, 100))
+    assert sample != list(sample_sentences(path, 100, seed=1))
+    numbers = [int(s.split()[-1].strip(".")) for s in sample if "number" in s]
+    assert len(set(numbers)) == len(numbers) == 50
+    assert 10 < sum(number < 200 for number in numbers) < 40
+    everything = list(sample_sentences(path, 10_000))
+    assert sorted(everything) == sorted(read_sentences(path))
 
 
 def test_near_duplicates():

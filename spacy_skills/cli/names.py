@@ -1,7 +1,6 @@
 """``python -m spacy skills names``: the names that match where no skill is meant."""
 
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +13,7 @@ from wasabi import msg
 from ..ambiguity import NameUse, ambiguous_names, collect_contexts
 from ..esco import load_taxonomy
 from ..matcher import SkillMatcher
-from ..sentences import read_sentences
+from ..sentences import sample_sentences
 from . import skills_cli
 
 
@@ -37,7 +36,7 @@ def names_cli(
         config = {"inflection": "none"}
         matcher = cast(SkillMatcher, nlp.add_pipe("esco_matcher", config=config))
         matcher.initialize(nlp=nlp, taxonomy=load_taxonomy(taxonomy, language))
-        sentences = islice(read_sentences(ads, text_field=text_field), sample)
+        sentences = sample_sentences(ads, sample, text_field=text_field)
         docs = (nlp.make_doc(text) for text in tqdm(sentences, "Sentences"))
         contexts = collect_contexts(docs, matcher)
         drop, keep = ambiguous_names(contexts, matcher, TextEncoder(encoder or None))
