@@ -1,8 +1,9 @@
-"""Benchmarks of sentences labelled with ESCO skills, as CSV files.
+"""Benchmarks of sentences labelled with ESCO skills, as CSV or .spacy files.
 
-Two layouts are read: one label a row, with the columns ``sentence`` and ``label`` (Decorte
-et al. 2022, further columns are ignored), and one sentence a row, with the columns
-``sentence`` and ``skills``, a Python list of names (SkillSkape).
+Two layouts of CSV are read: one label a row, with the columns ``sentence`` and ``label``
+(Decorte et al. 2022, further columns are ignored), and one sentence a row, with the columns
+``sentence`` and ``skills``, a Python list of names (SkillSkape). A .spacy file holds Docs of
+one sentence with ``spans["esco_skills"]``, as ``spacy skills convert`` writes them.
 """
 
 import ast
@@ -15,9 +16,11 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import registry
+from spacy.vocab import Vocab
 
 from .errors import Errors
 from .esco import load_taxonomy
+from .shards import read_shard
 from .taxonomy import Taxonomy
 
 # What annotators put where no skill fits; "" is a cell left empty.
@@ -52,7 +55,7 @@ class Benchmark:
 
 
 def read_benchmarks(path: str | Path, taxonomy: Taxonomy) -> list[Benchmark]:
-    """The benchmark in a CSV file, or those in a folder's CSV files, by name.
+    """The benchmark in a CSV or .spacy file, or those in a folder's CSV files, by name.
 
     Raises ValueError as read_benchmark, and if a folder holds no CSV file.
     """
@@ -68,13 +71,14 @@ def read_benchmarks(path: str | Path, taxonomy: Taxonomy) -> list[Benchmark]:
 def read_benchmark(path: str | Path, taxonomy: Taxonomy) -> Benchmark:
     """One set of sentences; rows of the same sentence are merged.
 
-    Raises OSError if there is no such file, ValueError if it isn't UTF-8, has other columns
-    or a damaged row.
+    Raises OSError if there is no such file, ValueError if it is damaged, isn't UTF-8, or
+    has other columns.
     """
     path = Path(path)
     report = BenchmarkReport()
     gold: dict[str, set[str]] = {}
-    for sentence, labels in _read_rows(path):
+    read = _read_docs if path.suffix == ".spacy" else _read_rows
+    for sentence, labels in read(path):
         if not sentence:
             report.blank += 1
             continue
@@ -92,12 +96,23 @@ def _find_labels(
 ) -> Iterator[str]:
     for label in labels:
         report.labels += 1
-        uri = None if label in NO_LABELS else taxonomy.find(label)
+        uri = None if label in NO_LABELS else _find_skill(label, taxonomy)
         if uri is not None:
             yield uri
         else:
             left_out = report.without_label if label in NO_LABELS else report.unknown
             left_out[label] = left_out.get(label, 0) + 1
+
+
+def _find_skill(label: str, taxonomy: Taxonomy) -> str | None:
+    return label if label in taxonomy else taxonomy.find(label)
+
+
+def _read_docs(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each doc's text and the URIs of its skills."""
+    for doc in read_shard(path, Vocab()):
+        skills = doc.spans.get("esco_skills", ())
+        yield doc.text.strip(), [span.kb_id_ for span in skills] or [""]
 
 
 def _read_rows(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -22,9 +22,10 @@ from tqdm import tqdm
 from . import __version__
 from .ads import find_ad_files
 from .errors import Errors
+from .files import write_file
 from .matcher import SkillMatcher
 from .sentences import NearDuplicates, read_sentences
-from .shards import cached_msgpack_hooks, empty_shard, write_file
+from .shards import cached_msgpack_hooks, empty_shard
 from .taxonomy import Taxonomy
 
 # Sentences sent to a worker at a time.

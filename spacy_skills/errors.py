@@ -225,4 +225,3 @@ class Errors(metaclass=ErrorsWithCodes):
         "Nothing to score in {path}: no sentence has a label that is a skill of the "
         "taxonomy. Labels it does not have: {labels}. Check language and version of both."
     )
-    S410 = "Can't write {path}: there is no such folder. Make it first."

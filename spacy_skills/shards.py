@@ -1,6 +1,5 @@
 """Shards of a corpus: DocBins of sentences and matches, written and read fast."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,12 @@ def empty_shard() -> DocBin:
 
 
 def read_shard(path: Path, vocab: Vocab) -> list[Doc]:
-    """All docs of a shard. Raises ValueError (S323) if it is damaged."""
+    """All docs of a shard. Raises OSError, or ValueError (S323) if it is damaged."""
     try:
         with cached_msgpack_hooks():
             return list(DocBin().from_disk(path).get_docs(vocab))
+    except OSError:
+        raise
     except Exception as err:
         raise ValueError(Errors.S323.format(path=path, error=err)) from err
 
@@ -42,11 +43,3 @@ def cached_msgpack_hooks() -> Iterator[None]:
     finally:
         for registry in registries:
             vars(registry).pop("get_all", None)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

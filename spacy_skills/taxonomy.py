@@ -11,6 +11,7 @@ from pathlib import Path
 import srsly
 
 from .errors import Errors
+from .files import write_file
 
 FORMAT = "spacy_skills.Taxonomy.v1"
 
@@ -165,11 +166,7 @@ class Taxonomy:
 
     def to_disk(self, path: str | Path) -> None:
         """Write one file, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(self.to_bytes())
-        partial.replace(path)
+        write_file(Path(path), self.to_bytes())
 
     @classmethod
     def from_disk(cls, path: str | Path) -> "Taxonomy":

@@ -272,6 +272,25 @@ def test_command_without_baselines(run, write, tmp_path):
     assert code == 0 and list(results["house"]["rankers"]) == ["esco_skills"]
 
 
+def test_command_reads_what_convert_writes(run, write, taxonomy_path, tmp_path):
+    folder, invoke = run
+    path, docs = write(SPANS_CSV), tmp_path / "gold" / "house.spacy"
+    arguments = ["convert", str(path), str(docs), "--taxonomy", str(taxonomy_path)]
+    assert CliRunner().invoke(app, ["skills", *arguments]).exit_code == 0
+    rankers = []
+    for gold in (path, docs):
+        output = tmp_path / "new" / "results.json"
+        code, printed = invoke(folder, gold, "--no-baselines", "-o", output)
+        assert code == 0, printed
+        rankers.append(
+            json.loads(output.read_text(encoding="utf8"))["house"]["rankers"]
+        )
+    assert rankers[0] == rankers[1]
+    docs.write_bytes(docs.read_bytes()[:-20])
+    code, printed = invoke(folder, docs)
+    assert code == 1 and "S323" in printed
+
+
 def test_command_agrees_with_the_training_scorer(
     make_nlp, run, write, taxonomy_path, tmp_path
 ):
@@ -310,13 +329,11 @@ def test_command_fails_on_one_line(run, write, text, code):
     assert exit_code == 1 and code in printed and "Traceback" not in printed
 
 
-def test_command_fails_without_pipeline_ranker_or_output_folder(run, write, tmp_path):
+def test_command_fails_without_pipeline_or_ranker(run, write, tmp_path):
     folder, invoke = run
     path = write(SPANS_CSV)
     assert invoke(tmp_path / "none", path)[0] == 1
     assert invoke(folder, tmp_path / "none.csv")[0] == 1
-    code, printed = invoke(folder, path, "-o", tmp_path / "none" / "results.json")
-    assert code == 1 and "S410" in printed
     spacy.blank("en").to_disk(tmp_path / "blank")
     code, printed = invoke(tmp_path / "blank", path)
     assert code == 1 and "S408" in printed

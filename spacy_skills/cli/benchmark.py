@@ -1,7 +1,6 @@
 """``python -m spacy skills benchmark``: a pipeline and baselines on labelled sentences."""
 
 import importlib.util
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
@@ -22,6 +21,7 @@ from ..baselines import LiteralMatch, NameBM25, NameCosine
 from ..benchmark import Benchmark, make_sentence_doc, read_benchmarks
 from ..errors import Errors
 from ..esco import load_taxonomy
+from ..files import write_file
 from ..scorer import METRICS, bootstrap_intervals, sentence_scores
 from . import skills_cli
 
@@ -40,8 +40,8 @@ def benchmark_cli(
     pipeline: str = Argument(..., help="Pipeline with the component esco_skills"),
     benchmark: Path = Argument(
         ...,
-        help="CSV file of labelled sentences (columns sentence and label, or sentence "
-        "and skills), or a folder of them",
+        help="Labelled sentences: a CSV file (columns sentence and label, or sentence "
+        "and skills), a folder of them, or a .spacy file of `skills convert`",
     ),
     taxonomy: Path | None = Option(
         None, "--taxonomy", "-t", help="Find the labels here, not in the pipeline"
@@ -57,13 +57,11 @@ def benchmark_cli(
     points, with 95% bootstrap intervals over the sentences."""
     setup_gpu(use_gpu)
     try:
-        if output is not None and not output.absolute().parent.is_dir():
-            raise ValueError(Errors.S410.format(path=output))
         results = run_benchmark(
             pipeline, benchmark, taxonomy, baselines=baselines, resamples=bootstrap
         )
         if output is not None:
-            _write_json(output, results)
+            write_file(output, srsly.json_dumps(results, indent=2).encode())
             msg.good(f"Saved results to {output}")
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
@@ -232,9 +230,3 @@ def _print_table(benchmark: Benchmark, result: dict[str, Any]) -> None:
 def _format_score(score: dict[str, float]) -> str:
     mean, low, high = (100 * score[key] for key in ("mean", "low", "high"))
     return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    partial_path = path.with_name(f"{path.name}.partial")
-    srsly.write_json(partial_path, data)
-    os.replace(partial_path, path)

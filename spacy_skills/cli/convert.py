@@ -8,6 +8,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from ..benchmark import BenchmarkCorpus
+from ..files import write_file
 from ..readers import DistantCorpus
 from . import skills_cli
 
@@ -35,10 +36,7 @@ def convert_cli(
         else:
             corpus = BenchmarkCorpus(source, taxonomy)
         docs = [example.reference for example in corpus(spacy.blank(language))]
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial = output.with_name(f"partial.{output.name}")
-        DocBin(docs=docs).to_disk(partial)
-        partial.replace(output)
+        write_file(output, DocBin(docs=docs).to_bytes())
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
     msg.good(f"Saved {len(docs)} sentences to {output}")

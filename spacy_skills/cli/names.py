@@ -12,6 +12,7 @@ from wasabi import msg
 
 from ..ambiguity import NameUse, ambiguous_names, collect_contexts
 from ..esco import load_taxonomy
+from ..files import write_file
 from ..matcher import SkillMatcher
 from ..sentences import sample_sentences
 from . import skills_cli
@@ -40,10 +41,8 @@ def names_cli(
         docs = (nlp.make_doc(text) for text in tqdm(sentences, "Sentences"))
         contexts = collect_contexts(docs, matcher)
         drop, keep = ambiguous_names(contexts, matcher, TextEncoder(encoder or None))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial = output.with_name(f"{output.name}.partial")
-        srsly.write_jsonl(partial, map(asdict, drop))
-        partial.replace(output)
+        lines = [f"{srsly.json_dumps(asdict(use))}\n" for use in drop]
+        write_file(output, "".join(lines).encode())
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
     _print_uses(drop, keep)

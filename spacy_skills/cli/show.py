@@ -9,7 +9,16 @@ from typer import Argument, Option
 from wasabi import msg
 
 from ..ads import read_ads
+from ..files import write_file
 from . import skills_cli
+
+# displaCy is made for short labels, and breaks names of several words over the next ones.
+PAGE_STYLE = """<style>
+    .spans span span span { white-space: nowrap; }
+    figure { margin: 0 !important; }
+    body { padding: 2rem !important; }
+</style>
+"""
 
 
 @skills_cli.command("show")
@@ -28,8 +37,7 @@ def show_cli(
     for doc in docs:
         print_skills(doc)
     if html is not None:
-        html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(render_skills(docs), encoding="utf8")
+        write_file(html, render_skills(docs).encode())
         msg.good(f"Saved to {html}")
 
 
@@ -68,10 +76,12 @@ def render_skills(
     options = {
         "spans_key": spans_key,
         "colors": dict.fromkeys(_labels(docs), "#9fc5e8"),
+        "top_offset_step": 20,
     }
-    return displacy.render(
+    page = displacy.render(
         sentences, style="span", page=True, options=options, jupyter=False
     )
+    return page.replace("</head>", f"{PAGE_STYLE}</head>", 1)
 
 
 def _labels(docs: list[Doc]) -> set[str]:
