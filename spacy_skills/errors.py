@@ -187,7 +187,7 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     S323 = (
         "The corpus file '{path}' is damaged: {error}. Build it again with `python -m "
-        "spacy skills corpus --overwrite`."
+        "spacy skills corpus --overwrite`, or with `skills convert` if that wrote it."
     )
     S324 = (
         "The corpus file '{path}' has a sentence without matches in doc.spans['{key}']. "

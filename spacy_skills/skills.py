@@ -18,8 +18,8 @@ from .vectors import normalise
 START_WEIGHTS = {"sentence": 12.0, "phrase": 8.0, "prior": 0.3, "literal": 6.0}
 START_BIAS = -10.0
 # What the logit of a pair has in training over one of all pairs: a sampler's batch holds
-# one positive to a few negatives. Where the untrained loss is lowest; without it the first
-# steps push all cosines up, whatever the skill (docs/experiments.md, 4).
+# one positive to a few negatives. Chosen for random negatives on the validation sets, together
+# with the learning rate (docs/experiments.md, 4).
 SAMPLING_LOGIT = 4.5
 
 
