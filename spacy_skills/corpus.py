@@ -31,7 +31,7 @@ from .taxonomy import Taxonomy
 # Sentences sent to a worker at a time.
 CHUNK = 2000
 
-PARTS = ("train", "dev")
+PARTS = ("train", "dev", "unlabelled")
 MOST_FREQUENT = 30
 
 
@@ -43,6 +43,7 @@ def build_corpus(
     text_field: str = "text",
     shard_size: int = 20_000,
     dev_share: float = 0.02,
+    unlabelled_share: float = 0.0,
     n_process: int = 2,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -52,9 +53,10 @@ def build_corpus(
     nlp: a pipeline with an initialized `esco_matcher`.
     shard_size: about how many training sentences make a shard.
     dev_share: share of the sentences that go to dev/, chosen by a hash of the sentence.
+    unlabelled_share: share of the sentences without a skill that are kept, likewise.
 
-    Writes train/*.spacy and dev/*.spacy (DocBins: one sentence a Doc, the matches in
-    its span group), labels.json (URI → training sentences that name the skill) and
+    Writes train/*.spacy, dev/*.spacy and unlabelled/*.spacy (DocBins: one sentence a Doc,
+    the matches in its span group), labels.json (URI → training sentences that name the skill) and
     report.json. Near-duplicates are left out. Memory does not grow with the ads, and
     the result does not depend on n_process. An interrupted call, repeated with the
     same settings, goes on after the last shard; one that is done returns its report.
@@ -66,6 +68,11 @@ def build_corpus(
     if shard_size < 1:
         message = Errors.S316.format(
             name="shard_size", allowed="at least 1", value=shard_size
+        )
+        raise ValueError(message)
+    if not 0.0 <= unlabelled_share <= 1.0:
+        message = Errors.S316.format(
+            name="unlabelled_share", allowed="from 0 to 1", value=unlabelled_share
         )
         raise ValueError(message)
     if not 0.0 <= dev_share < 1.0:
@@ -80,13 +87,14 @@ def build_corpus(
         "text_field": text_field,
         "shard_size": shard_size,
         "dev_share": dev_share,
+        "unlabelled_share": unlabelled_share,
         "matcher": _hash((nlp.lang or "").encode("utf8") + matcher.to_bytes()),
     }
     output = _Output.open(Path(output_dir), settings, overwrite)
     if not output.done:
         sentences = _DistinctSentences(ads_path, text_field)
         todo = islice(sentences, output.sentences, None)
-        worker = _Worker(nlp, matcher.spans_key, dev_share)
+        worker = _Worker(nlp, matcher.spans_key, dev_share, unlabelled_share)
         with tqdm(
             desc="Sentences",
             initial=output.sentences,
@@ -147,10 +155,17 @@ class _Labelled:
 class _Worker:
     """Matches a chunk of sentences."""
 
-    def __init__(self, nlp: Language, spans_key: str, dev_share: float) -> None:
+    def __init__(
+        self,
+        nlp: Language,
+        spans_key: str,
+        dev_share: float,
+        unlabelled_share: float,
+    ) -> None:
         self.nlp = nlp
         self.spans_key = spans_key
         self.dev_share = dev_share
+        self.unlabelled_share = unlabelled_share
 
     def __call__(self, texts: list[str]) -> _Labelled:
         shards = _empty_shards()
@@ -160,12 +175,12 @@ class _Worker:
         with self.nlp.memory_zone(), cached_msgpack_hooks():
             for doc in self.nlp.pipe(texts):
                 uris = {span.kb_id_ for span in doc.spans.get(self.spans_key, ())}
-                if uris:
-                    part = self._part(doc)
+                part = self._part(doc, bool(uris))
+                if part is not None:
                     shards[part].add(doc)
-                    pairs += len(uris)
-                    if part == "train":
-                        counts.update(uris)
+                pairs += len(uris)
+                if part == "train":
+                    counts.update(uris)
         return _Labelled(
             sentences=len(texts),
             docs={part: shards[part].to_bytes() for part in PARTS},
@@ -174,8 +189,10 @@ class _Worker:
             train_counts=counts,
         )
 
-    def _part(self, doc: Doc) -> str:
+    def _part(self, doc: Doc, labelled: bool) -> str | None:
         share = int(_hash(doc.text.encode("utf8")), 16) / 2**64
+        if not labelled:
+            return "unlabelled" if share < self.unlabelled_share else None
         return "dev" if share < self.dev_share else "train"
 
 
@@ -252,9 +269,8 @@ class _Output:
         output = cls(path, settings)
         if output._progress_path.exists():
             saved = json.loads(output._progress_path.read_text(encoding="utf8"))
-            changed = [
-                key for key in settings if saved["settings"][key] != settings[key]
-            ]
+            old = saved["settings"]
+            changed = [key for key in settings if old.get(key) != settings[key]]
             if not changed:
                 return cls(path, **saved)
             if not overwrite:
@@ -312,7 +328,7 @@ class _Output:
         report = {
             "sentences_read": sentences.read,
             "near_duplicates": sentences.duplicates,
-            "matched": sum(self.n_docs.values()),
+            "matched": self.n_docs["train"] + self.n_docs["dev"],
             **self.n_docs,
             "shards": self.shards,
             "pairs": self.pairs,

@@ -30,6 +30,8 @@ class DistantCorpus:
         would be left, the sentence is skipped (probability 1) or kept as it is.
     max_per_skill: leave out sentences all of whose skills have had this many; 0: none.
     limit: end after this many examples; 0: read all.
+    unlabelled: a file or folder of sentences without a skill, which join the others as
+        examples without a positive; max_per_skill and remove_mention leave them alone.
     seed: of the order of shards and sentences, and of the removals. Every call gives
         the same examples in the same order; removals depend on the sentence alone.
     spans_key: the span group with the matches.
@@ -44,6 +46,7 @@ class DistantCorpus:
     remove_mention: float = 0.0
     max_per_skill: int = 0
     limit: int = 0
+    unlabelled: Path | None = None
     seed: int = 0
     spans_key: str = "esco_matches"
 
@@ -61,9 +64,13 @@ class DistantCorpus:
         counts: Counter[int] = Counter()
         n_examples = 0
         for doc in self._read_docs(nlp):
-            skills = {span.kb_id: span for span in doc.spans[self.spans_key]}
-            if self.max_per_skill and all(
-                counts[uri] >= self.max_per_skill for uri in skills
+            found = doc.spans.get(self.spans_key, ())
+            skills = {span.kb_id: span for span in found}
+            # Sentences without a skill are of no skill that has had its share.
+            if (
+                skills
+                and self.max_per_skill
+                and all(counts[uri] >= self.max_per_skill for uri in skills)
             ):
                 continue
             words = self._choose_words(doc)
@@ -78,21 +85,23 @@ class DistantCorpus:
     def _read_docs(self, nlp: Language) -> Iterator[Doc]:
         """Shards and their docs in an order of their own, so that limits are fair."""
         rng = random.Random(self.seed)
-        shards = self._find_shards()
+        shards = [(shard, True) for shard in self._find_shards(self.path)]
+        if self.unlabelled is not None:
+            shards += [(shard, False) for shard in self._find_shards(self.unlabelled)]
         rng.shuffle(shards)
-        for shard in shards:
+        for shard, labelled in shards:
             docs = read_shard(shard, nlp.vocab)
             rng.shuffle(docs)
             for doc in docs:
-                if self.spans_key not in doc.spans or not doc.spans[self.spans_key]:
-                    message = Errors.S324.format(path=shard, key=self.spans_key)
-                    raise ValueError(message)
+                if bool(doc.spans.get(self.spans_key)) != labelled:
+                    error = Errors.S324 if labelled else Errors.S325
+                    raise ValueError(error.format(path=shard, key=self.spans_key))
                 yield doc
 
-    def _find_shards(self) -> list[Path]:
-        if self.path is None:
+    def _find_shards(self, path: Path | None) -> list[Path]:
+        if path is None:
             raise ValueError(Errors.S321)
-        path = Path(self.path)
+        path = Path(path)
         shards = sorted(path.glob("*.spacy")) if path.is_dir() else [path]
         if not shards or not shards[0].is_file():
             raise ValueError(Errors.S322.format(path=path))
@@ -102,7 +111,7 @@ class DistantCorpus:
         """The tokens to keep: all, or those outside the mentions, or none to skip."""
         key = f"{self.seed} {doc.text}".encode()
         chance = int.from_bytes(blake2b(key, digest_size=8).digest(), "big") / 2**64
-        if chance >= self.remove_mention:
+        if chance >= self.remove_mention or not doc.spans.get(self.spans_key):
             return list(range(len(doc)))
         mentioned = {
             i for span in doc.spans[self.spans_key] for i in range(span.start, span.end)

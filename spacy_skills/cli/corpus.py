@@ -42,6 +42,9 @@ def corpus_cli(
     dev_share: float = Option(
         0.02, min=0.0, max=1.0, help="Share of the sentences for development"
     ),
+    unlabelled_share: float = Option(
+        0.0, min=0.0, max=1.0, help="Share of the sentences without a skill to keep"
+    ),
     inflection: Inflection = Option(
         Inflection.lemma, help="How to match names in other forms"
     ),
@@ -65,6 +68,7 @@ def corpus_cli(
             text_field=text_field,
             shard_size=shard_size,
             dev_share=dev_share,
+            unlabelled_share=unlabelled_share,
             n_process=n_process,
             overwrite=overwrite,
             show_progress=True,
@@ -100,6 +104,7 @@ def _print_report(report: dict[str, Any]) -> None:
             ),
             ("  for training", f"{report['train']:,}"),
             ("  for development", f"{report['dev']:,}"),
+            ("Sentences without, kept", f"{report['unlabelled']:,}"),
             ("Skills per such sentence", f"{report['pairs'] / report['matched']:.2f}"),
             ("Skills in the taxonomy", f"{report['skills']:,}"),
             *(
