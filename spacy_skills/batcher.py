@@ -3,39 +3,24 @@
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-import numpy
 from spacy.tokens import Span, SpanGroup
 from spacy.training import Example
 from spacy.util import registry
 
+from .pairs import PairBatch, PairBatcher, SkillOrder, shuffled
 from .sampler import NegativeSampler, SentencePool
-
-# What a batch asks of a sentence: rows of the pool to skills it is a negative for.
-Negatives = dict[int, list[str]]
 
 
 class NegativeSamplingBatcher:
-    """An epoch shows every (skill, positive) pair of the distant labels once."""
+    """Turns the batches of pairs into Examples, for spaCy's training loop."""
 
     def __init__(
-        self,
-        sampler: NegativeSampler,
-        skills_per_batch: int,
-        positives_per_skill: int,
-        negatives_per_positive: float,
-        buffer_size: int,
-        spans_key: str,
-        negatives_key: str,
-        seed: int,
+        self, pairs: PairBatcher, buffer_size: int, spans_key: str, negatives_key: str
     ):
-        self.sampler = sampler
-        self.skills_per_batch = skills_per_batch
-        self.positives_per_skill = positives_per_skill
-        self.negatives_per_positive = negatives_per_positive
+        self.pairs = pairs
         self.buffer_size = buffer_size
         self.spans_key = spans_key
         self.negatives_key = negatives_key
-        self.rng = numpy.random.default_rng(seed)
 
     def __call__(self, examples: Iterable[Example]) -> Iterator[list[Example]]:
         stream = iter(examples)
@@ -43,41 +28,19 @@ class NegativeSamplingBatcher:
             # spaCy shuffles with a generator that other parts draw from too, the
             # transformer for one: the order must not decide what is drawn here.
             buffer.sort(key=lambda example: example.reference.text)
-            pool = SentencePool([self._skills(eg) for eg in buffer])
-            for positives in self._plan(pool):
-                yield self._compose(buffer, pool, positives)
+            pool = make_pool(buffer, self.spans_key)
+            for batch in self.pairs(pool):
+                yield self._compose(buffer, batch)
 
-    def _skills(self, example: Example) -> frozenset[str]:
-        gold = example.reference.spans.get(self.spans_key, ())
-        return frozenset(span.kb_id_ for span in gold)
-
-    def _plan(self, pool: SentencePool) -> Iterator[list[tuple[str, list[int]]]]:
-        """Each batch's skills with their positives: a skill's are dealt in handfuls."""
-        handfuls = []
-        for skill, rows in pool.rows.items():
-            rows = self.rng.permutation(rows).tolist()
-            for i in range(0, len(rows), self.positives_per_skill):
-                handfuls.append((skill, rows[i : i + self.positives_per_skill]))
-        order = self.rng.permutation(len(handfuls)).tolist()
-        for i in range(0, len(order), self.skills_per_batch):
-            yield [handfuls[j] for j in order[i : i + self.skills_per_batch]]
-
-    def _compose(
-        self,
-        buffer: list[Example],
-        pool: SentencePool,
-        positives: list[tuple[str, list[int]]],
-    ) -> list[Example]:
+    def _compose(self, buffer: list[Example], pairs: PairBatch) -> list[Example]:
         """The batch's examples. Their reference keeps the skills that this batch asks
         for: a positive of some other skill is no part of its loss."""
         wanted: dict[int, list[str]] = {}
-        negatives: Negatives = {}
-        for skill, rows in positives:
-            n = round(len(rows) * self.negatives_per_positive)
-            for row in rows:
-                wanted.setdefault(row, []).append(skill)
-            for row in self.sampler.sample(skill, pool, n, self.rng):
-                negatives.setdefault(row, []).append(skill)
+        for row, skill in pairs.positives:
+            wanted.setdefault(row, []).append(skill)
+        negatives: dict[int, list[str]] = {}
+        for row, skill in pairs.negatives:
+            negatives.setdefault(row, []).append(skill)
         batch = []
         for row in dict.fromkeys([*wanted, *negatives]):
             example = buffer[row]
@@ -114,12 +77,23 @@ class NegativeSamplingBatcher:
         return Example(example.predicted, reference)
 
 
+def make_pool(examples: list[Example], spans_key: str) -> SentencePool:
+    """The examples' sentences, in their order, with the skills of their reference."""
+    skills = [
+        frozenset(span.kb_id_ for span in eg.reference.spans.get(spans_key, ()))
+        for eg in examples
+    ]
+    return SentencePool(skills, [eg.reference.text for eg in examples])
+
+
 @registry.batchers("spacy_skills.negative_sampling.v1")
 def negative_sampling_batcher(
     sampler: NegativeSampler,
+    order: SkillOrder | None = None,
     skills_per_batch: int = 64,
     positives_per_skill: int = 4,
     negatives_per_positive: float = 4.0,
+    in_batch: bool = False,
     buffer_size: int = 0,
     spans_key: str = "esco_skills",
     negatives_key: str = "esco_negatives",
@@ -132,15 +106,17 @@ def negative_sampling_batcher(
     batch's positives, and nothing else.
 
     sampler: the negative sampling strategy.
+    order: which skills share a batch, as topic_order; random if None.
+    in_batch: draw negatives from the batch's own sentences only.
     buffer_size: how many examples of a stream are pooled at a time; 0 for all.
     """
-    return NegativeSamplingBatcher(
+    pairs = PairBatcher(
         sampler,
-        skills_per_batch,
-        positives_per_skill,
-        negatives_per_positive,
-        buffer_size,
-        spans_key,
-        negatives_key,
-        seed,
+        order=order or shuffled,
+        skills_per_batch=skills_per_batch,
+        positives_per_skill=positives_per_skill,
+        negatives_per_positive=negatives_per_positive,
+        in_batch=in_batch,
+        seed=seed,
     )
+    return NegativeSamplingBatcher(pairs, buffer_size, spans_key, negatives_key)

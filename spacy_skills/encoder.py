@@ -109,13 +109,17 @@ def attach_cache(encoder: Model, path: Path) -> None:
     """Keep a frozen encoder's vectors on disk, below path, for later runs."""
     if encoder.name != "transformer_encoder" or not encoder.attrs["frozen"]:
         raise ValueError(Errors.S002)
+    width = encoder.get_dim("nO")
+    encoder.attrs["cache"] = VectorCache(width, path, weights_digest(encoder))
+
+
+def weights_digest(encoder: Model) -> str:
+    """32 characters that change with a TransformerEncoder's weights."""
     weights = encoder.layers[0].transformer.state_dict()
     digest = blake2b(digest_size=16)
     for name in sorted(weights):
         digest.update(weights[name].cpu().numpy().tobytes())
-    encoder.attrs["cache"] = VectorCache(
-        encoder.get_dim("nO"), path, digest.hexdigest()
-    )
+    return digest.hexdigest()
 
 
 def _encode_frozen(model: Model, spans: list[Span]) -> Floats2d:
@@ -271,10 +275,15 @@ def encode_texts(
 
 
 class TextEncoder:
-    """Plain texts to unit vectors, [texts, width] float32, with a transformer by name."""
+    """Plain texts to unit vectors, [texts, width] float32, without a pipeline."""
 
-    def __init__(self, name: str | None = None):
-        self.model = build_transformer_encoder(name or bundled_minilm())
+    def __init__(self, encoder: Model[Segments, Floats2d] | str | None = None):
+        """encoder: a TransformerEncoder, or the name of its transformer."""
+        self.model: Model[Segments, Floats2d] = (
+            encoder
+            if isinstance(encoder, Model)
+            else build_transformer_encoder(encoder or bundled_minilm())
+        )
         self.model.initialize()
         self._nlp = spacy.blank("xx")
 

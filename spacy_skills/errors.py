@@ -1,7 +1,8 @@
 """Every message the package raises, in the style of spaCy's ``spacy/errors.py``.
 
 S0xx ranker and encoder, S1xx taxonomy, S2xx matcher, S3xx ads and corpus, S4xx scorer and
-benchmark. A message names the file and the row where there is one, and the remedy.
+benchmark, S5xx negative sampling, S6xx comparisons. A message names the file
+and the row where there is one, and the remedy.
 """
 
 from spacy.errors import ErrorsWithCodes
@@ -193,6 +194,11 @@ class Errors(metaclass=ErrorsWithCodes):
         "The corpus file '{path}' has a sentence without matches in doc.spans['{key}']. "
         "Set spans_key to the span group of the matcher that labelled it."
     )
+    S325 = (
+        "The corpus file '{path}' has a sentence with a skill in doc.spans['{key}'], but was "
+        "given as unlabelled. Name the folder `unlabelled` of `skills corpus "
+        "--unlabelled-share`."
+    )
     # scorer and benchmark
     S401 = (
         "The folder {path} holds no benchmark: no file in it ends in .csv. Give a CSV "
@@ -224,4 +230,48 @@ class Errors(metaclass=ErrorsWithCodes):
     S409 = (
         "Nothing to score in {path}: no sentence has a label that is a skill of the "
         "taxonomy. Labels it does not have: {labels}. Check language and version of both."
+    )
+    # negative sampling
+    S501 = "The table of neighbours {path} is damaged: {reason}. Delete it to have it made again."
+    S502 = (
+        "The skill {uri} of a training sentence is not in the sampler's taxonomy. Build the "
+        "corpus with the taxonomy that [training.batcher.sampler] names."
+    )
+    S503 = (
+        "'spacy_skills.mixed_negatives.v1' mixes {names}, but the weights are {weights}. Give "
+        "each strategy a weight of at least 0, and one of them more."
+    )
+    S504 = (
+        "Can't mine negatives: there is no pipeline {path}. Train one with other negatives "
+        "first (`spacy train` with spacy_skills.random_negatives.v1)."
+    )
+    S505 = (
+        "'spacy_skills.cosine_negatives.v1' encodes names by themselves, which a listener "
+        "can't. Name a 'spacy_skills.TransformerEncoder.v1' as its encoder."
+    )
+    S506 = (
+        "The taxonomy has no skill '{name}'. Give a preferred name, or the skill's URI."
+    )
+    S507 = (
+        "{path} is no config for training with sampled negatives: it lacks {key}. Name a "
+        "config such as configs/frozen.cfg, with [corpora.train] and "
+        "[training.batcher.sampler]."
+    )
+    # comparison of training set-ups
+    S601 = (
+        "{path} names what it does not define: {names}. Add the block ([contenders.…], "
+        "[corpora.…] or [set_ups.…]), or correct the name."
+    )
+    S602 = (
+        "The contender '{name}' has weights, but its sampler is no "
+        "'spacy_skills.mixed_negatives.v1'."
+    )
+    S603 = (
+        "{path} holds results of another comparison: {changed} changed. Choose another "
+        "output folder, or pass --overwrite."
+    )
+    S604 = "{path}, line {line}, is damaged: {reason}. Delete the line; its run is repeated."
+    S605 = (
+        "A process of the comparison was stopped, perhaps for want of memory. Run it again "
+        "to go on with the runs that are left, with fewer processes (--n-process)."
     )

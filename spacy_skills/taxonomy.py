@@ -106,18 +106,28 @@ class Taxonomy:
         concept = self.groups[uri] if uri in self.groups else self[uri]
         return list(concept.broader)
 
+    def narrower(self, uri: str) -> list[str]:
+        """Direct children: skills in row order, then groups."""
+        return list(self._children.get(uri, ()))
+
     def siblings(self, uri: str) -> list[str]:
         """The other skills that share a direct parent, in row order."""
-        rows = {row for parent in self[uri].broader for row in self._children[parent]}
+        rows = {
+            self._rows[child]
+            for parent in self[uri].broader
+            for child in self._children[parent]
+            if child in self._rows
+        }
         rows.discard(self._rows[uri])
         return [self.skills[row].uri for row in sorted(rows)]
 
     @cached_property
-    def _children(self) -> dict[str, list[int]]:
-        children: dict[str, list[int]] = {}
-        for row, skill in enumerate(self.skills):
-            for parent in skill.broader:
-                children.setdefault(parent, []).append(row)
+    def _children(self) -> dict[str, list[str]]:
+        children: dict[str, list[str]] = {}
+        concepts: list[Skill | Group] = [*self.skills, *self.groups.values()]
+        for concept in concepts:
+            for parent in concept.broader:
+                children.setdefault(parent, []).append(concept.uri)
         return children
 
     def ancestors(self, uri: str) -> list[str]:

@@ -5,7 +5,11 @@ import spacy
 from conftest import uri
 from spacy.util import registry
 
-from spacy_skills.sampler import make_random_negatives, make_sibling_negatives
+from spacy_skills.strategies import (
+    make_random_negatives,
+    make_sibling_negatives,
+    make_topic_order,
+)
 
 LABELS = ["java"] * 5 + ["python"] * 3 + ["sql"] * 4 + ["bread"] * 6 + ["truck"]
 
@@ -44,7 +48,10 @@ def test_negatives_are_at_the_set_ratio_and_never_positives(examples):
     batcher = make_batcher(
         skills_per_batch=1, positives_per_skill=3, negatives_per_positive=2.0
     )
-    gold = {eg.reference.text: batcher._skills(eg) for eg in examples}
+    gold = {
+        eg.reference.text: {span.kb_id_ for span in eg.reference.spans["esco_skills"]}
+        for eg in examples
+    }
     for batch in batcher(examples):
         positives = pairs(batch, "esco_skills")
         negatives = pairs(batch, "esco_negatives")
@@ -76,6 +83,25 @@ def test_same_seed_same_batches(examples):
         for _ in range(2)
     ]
     assert runs[0] == runs[1]
+
+
+def test_the_order_of_the_examples_decides_nothing(examples):
+    def run(given):
+        batches = make_batcher(seed=3, skills_per_batch=2)(given)
+        return [
+            [pairs(b, k) for k in ("esco_skills", "esco_negatives")] for b in batches
+        ]
+
+    assert run(examples) == run(examples[::-1])
+
+
+def test_batches_by_topic_with_their_own_negatives(examples, taxonomy_path):
+    batcher = make_batcher(
+        order=make_topic_order(taxonomy_path), in_batch=True, skills_per_batch=3
+    )
+    for batch in batcher(examples):
+        positive = {text for text, _ in pairs(batch, "esco_skills")}
+        assert {text for text, _ in pairs(batch, "esco_negatives")} <= positive
 
 
 def test_the_corpus_keeps_its_labels_and_the_next_epoch_differs(examples):
