@@ -20,6 +20,7 @@ from thinc.types import Floats2d, Ints1d
 
 from .errors import Errors
 from .evidence import Candidate, LiteralMatch, literal_matches, top_skills
+from .linear import set_known
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
 from .skills import Query, Scores, log_prior, set_skills, skill_vectors
@@ -116,9 +117,11 @@ class SkillRanker(TrainablePipe):
         def encode(texts: list[str]) -> Floats2d:
             return encode_texts(encoder, texts, nlp, desc="Skill names")
 
-        counts = [self._counts.get(uri, 0) for uri in taxonomy.uris]
-        prior = log_prior(numpy.asarray(counts))
-        set_skills(classifiers, skill_vectors(taxonomy, encode), prior)
+        counts = numpy.asarray([self._counts.get(uri, 0) for uri in taxonomy.uris])
+        if classifiers.has_param("names") is not False:
+            set_skills(classifiers, skill_vectors(taxonomy, encode), log_prior(counts))
+        else:
+            set_known(classifiers, counts)
 
     def _count(self, get_examples: Callable[[], Iterable[Example]]) -> dict[str, int]:
         counts: Counter[str] = Counter()
