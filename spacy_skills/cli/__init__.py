@@ -11,9 +11,11 @@ app.add_typer(skills_cli)
 # Importing a command registers it, as in spacy/cli/__init__.py.
 from . import (
     benchmark,  # noqa: F401
+    compare,  # noqa: F401
     convert,  # noqa: F401
     corpus,  # noqa: F401
     names,  # noqa: F401
+    negatives,  # noqa: F401
     show,  # noqa: F401
     taxonomy,  # noqa: F401
 )

@@ -1,0 +1,1 @@
+"""Compares training set-ups on the cached vectors of a frozen encoder."""
