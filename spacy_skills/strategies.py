@@ -146,7 +146,7 @@ def make_cosine_negatives(
 ) -> NegativeSampler:
     """Negatives from the skills whose encoded preferred names are nearest.
 
-    encoder: a TransformerEncoder; ${components.esco_skills.model.encoder} is the one in use.
+    encoder: a TransformerEncoder, to be the ranker's own.
     """
 
     def build(skills: Taxonomy) -> NeighbourTable:

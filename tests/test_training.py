@@ -65,14 +65,16 @@ def overrides(corpus, taxonomy_path, tiny_encoder, tmp_path):
 
 
 def with_encoder(name: str, encoder: str, tmp_path: Path) -> Path:
+    """The config with another encoder wherever it names the bundled one."""
     text = (CONFIGS / name).read_text(encoding="utf8")
     bundled = '.name]\n@misc = "spacy_skills.bundled_minilm.v1"'
-    assert text.count(bundled) == 1
-    before, after = text.split(bundled)
-    head, section = before.rsplit("\n[", 1)
+    assert bundled in text
+    while bundled in text:
+        before, after = text.split(bundled, 1)
+        head, section = before.rsplit("\n[", 1)
+        text = _insert_name(head, section, encoder) + after
     path = tmp_path / name
-    body = _insert_name(head, section, encoder)
-    path.write_text(body + after, encoding="utf8")
+    path.write_text(text, encoding="utf8")
     return path
 
 

@@ -1,5 +1,6 @@
 """``python -m spacy skills negatives``: what a training config's strategy would draw."""
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy
@@ -18,6 +19,8 @@ from ..taxonomy import Taxonomy
 from . import skills_cli
 
 SHOWN = 20
+# wasabi cuts cells at 30 characters otherwise.
+MAX_COLUMN = 60
 
 
 @skills_cli.command(
@@ -63,6 +66,7 @@ def _print_report(sampler: NegativeSampler, pool: SentencePool, n_skills: int) -
     skipped = sampler.skipped(pool)
     numbers = [len(sampler.neighbours(skill)) for skill in pool.rows]
     without = sum(not number for number in numbers)
+    together = _share_neighbours(sampler, pool, n_skills)
     msg.table(
         [
             ("Sentences", f"{len(pool.skills):,}"),
@@ -70,10 +74,26 @@ def _print_report(sampler: NegativeSampler, pool: SentencePool, n_skills: int) -
             ("Skills with a sentence", f"{len(pool.rows):,} of {n_skills:,}"),
             ("  without neighbours: negatives are random", f"{without:,}"),
             ("Neighbours of such a skill, median", f"{numpy.median(numbers):g}"),
+            ("Neighbours among the skills of one sentence", together),
             *((f"Skipped: {why}", f"{n:,}") for why, n in sorted(skipped.items())),
         ],
         aligns=("l", "r"),
+        max_col=MAX_COLUMN,
     )
+
+
+def _share_neighbours(
+    sampler: NegativeSampler, pool: SentencePool, n_skills: int
+) -> str:
+    """How often skills of the same sentence are neighbours, which is how often a
+    neighbour's sentence would be a false negative but for its labels."""
+    near: dict[str, set[str]] = {s: set(sampler.neighbours(s)) for s in pool.rows}
+    pairs = [pair for skills in pool.skills for pair in permutations(sorted(skills), 2)]
+    by_chance = sum(len(near[skill]) for skill, _ in pairs) / n_skills
+    if not by_chance:
+        return "none"
+    found = sum(other in near[skill] for skill, other in pairs)
+    return f"{found / len(pairs):.1%}, {found / by_chance:.0f} times chance"
 
 
 def _print_neighbours(
@@ -89,6 +109,6 @@ def _print_neighbours(
         return
     rows = [(taxonomy[n].name, f"{len(pool.rows.get(n, ())):,}") for n in neighbours]
     header = ("Neighbour", "Sentences")
-    msg.table(rows[:SHOWN], header=header, divider=True, aligns=("l", "r"))
+    msg.table(rows[:SHOWN], header=header, divider=True, max_col=MAX_COLUMN)
     if len(rows) > SHOWN:
         msg.text(f"and {len(rows) - SHOWN} more")

@@ -1,7 +1,7 @@
 """Sentences as a frozen encoder's vectors: what a comparison trains and scores on."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy
 from spacy.language import Language
@@ -53,16 +53,16 @@ class EncodedSentences:
     pool: SentencePool
     vectors: numpy.ndarray
     ends: numpy.ndarray
-    literal: list[dict[int, float]] = field(default_factory=list)
+    literal: list[dict[int, float]]
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def without_pieces(self) -> "EncodedSentences":
-        """The sentences alone, without literal matches: what the paper's classifiers see."""
+        """The sentences alone: what the paper's classifiers see."""
         starts = numpy.concatenate([[0], self.ends[:-1]])
         ends = numpy.arange(1, len(self.ends) + 1)
-        return EncodedSentences(self.pool, self.vectors[starts], ends)
+        return EncodedSentences(self.pool, self.vectors[starts], ends, self.literal)
 
     def query(
         self, ops: Ops, rows: list[int], n_skills: int, skills: Ints1d | None = None
@@ -75,7 +75,7 @@ class EncodedSentences:
         starts = (numpy.cumsum(lengths) - lengths).tolist()
         n_columns = n_skills if skills is None else len(skills)
         literal = numpy.zeros((len(rows), n_columns), dtype="float32")
-        if skills is None and self.literal:
+        if skills is None:
             for i, row in enumerate(rows):
                 for skill, strength in self.literal[row].items():
                     literal[i, skill] = strength

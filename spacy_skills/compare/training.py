@@ -138,26 +138,19 @@ def first_sentences(
     wanted: list[str],
     n: int,
 ) -> dict[str, list[str]]:
-    """The n sentences that score highest for each wanted skill, a URI; best first."""
-    row_of = {uri: row for row, uri in enumerate(skills.uris)}
-    columns = model.ops.asarray1i([row_of[uri] for uri in wanted])
-    logits = numpy.vstack(
-        [
-            model.ops.to_numpy(
-                model.predict(
-                    data.query(
-                        model.ops,
-                        list(range(i, min(i + ROWS_PER_PASS, len(data)))),
-                        len(skills.uris),
-                        columns,
-                    )
-                ).logits
-            )
-            for i in range(0, len(data), ROWS_PER_PASS)
-        ]
-    )
-    best = numpy.argsort(-logits, axis=0, kind="stable")[:n]
-    return {
-        uri: [data.pool.texts[row] for row in best[:, j]]
-        for j, uri in enumerate(wanted)
-    }
+    """The n sentences that score highest for each wanted skill, a URI, among those that
+    do not name it; best first."""
+    columns = [skills.uris.index(uri) for uri in wanted]
+    blocks = []
+    for start in range(0, len(data), ROWS_PER_PASS):
+        rows = list(range(start, min(start + ROWS_PER_PASS, len(data))))
+        asked = model.ops.asarray1i(columns)
+        query = data.query(model.ops, rows, len(skills.uris), asked)
+        blocks.append(model.ops.to_numpy(model.predict(query).logits))
+    logits = numpy.vstack(blocks)
+    first = {}
+    for j, uri in enumerate(wanted):
+        order = numpy.argsort(-logits[:, j], kind="stable").tolist()
+        implied = [row for row in order if columns[j] not in data.literal[row]]
+        first[uri] = [data.pool.texts[row] for row in implied[:n]]
+    return first
