@@ -122,8 +122,8 @@ def arguments(make_nlp, taxonomy_path, tiny_encoder, folder):
     return [str(folder / "compare.cfg"), options]
 
 
-def compare(arguments, output, *more):
-    config, options = arguments
+def compare(arguments, output, *more, config=None):
+    config, options = config or arguments[0], arguments[1]
     command = ["compare", config, str(output), "--quick", *more, *options]
     return CliRunner().invoke(skills_cli, command)
 
@@ -158,6 +158,19 @@ def test_the_command_compares_and_goes_on_after_an_interruption(arguments, folde
     # Nothing is left to do, and nothing is written twice.
     assert compare(arguments, output).exit_code == 0
     assert results.read_bytes() == b"".join(again)
+
+
+def test_other_things_than_negatives_are_compared_too(arguments, folder):
+    config = CONFIG.with_name("factors.cfg")
+    result = compare(arguments, folder / "factors", config=str(config))
+    assert result.exit_code == 0, (result.output, result.exception)
+    tables = (folder / "factors" / "tables.md").read_text()
+    for contender in read_design(config, {}).contenders:
+        assert f"| {contender} |" in tables
+    runs = (folder / "factors" / "results.jsonl").read_bytes()
+    # One tuning run each, two seeds, and the untrained ranker.
+    n_contenders = len(read_design(config, {}).contenders)
+    assert runs.count(b"\n") == 3 * n_contenders + 1
 
 
 def test_a_damaged_result_is_named(arguments, folder):

@@ -47,7 +47,12 @@ def draw(design: Design, findings: list[Finding]) -> bytes:
         panel.set_title(set_up, loc="left")
         panel.grid(axis="x", linewidth=0.3)
     panels[-1, 0].set_xlabel(f"RP@5 less that of {design.reference}, in points")
-    panels[0, 0].legend(fontsize=8, loc="best")
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=len(columns),
+        fontsize=8,
+    )
     buffer = io.BytesIO()
     # The version of the library would make each file differ.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})

@@ -57,6 +57,8 @@ def find(
         place: {name: numpy.mean([s[name] for s in seeds], axis=0) for name in seeds[0]}
         for place, seeds in by_seed.items()
     }
+    sizes = {name: len(v) for name, v in next(iter(averaged.values())).items()}
+    draws = {name: _resample(n, i) for i, (name, n) in enumerate(sizes.items())}
     findings = []
     for place, group in runs.items():
         scores = averaged[place]
@@ -69,8 +71,8 @@ def find(
                 scores={n: (100 * v.mean(axis=0)).tolist() for n, v in scores.items()},
                 tuned=float(numpy.mean(seeds)),
                 spread=(min(seeds), max(seeds)),
-                differences=_differences(design, scores, reference, RP5),
-                rank_differences=_differences(design, scores, reference, MRR),
+                differences=_differences(design, scores, reference, draws, RP5),
+                rank_differences=_differences(design, scores, reference, draws, MRR),
             )
         )
     return findings
@@ -86,28 +88,33 @@ def _tuned_mean(design: Design, scores: dict[str, numpy.ndarray]) -> float:
     )
 
 
+def _resample(n: int, seed: int) -> numpy.ndarray:
+    """How often each of n sentences is drawn, [RESAMPLES, n]; the same for all systems."""
+    rng = numpy.random.default_rng(seed)
+    draws = rng.multinomial(n, [1 / n] * n, size=RESAMPLES)
+    return draws.astype("float64")
+
+
 def _differences(
     design: Design,
     scores: dict[str, numpy.ndarray],
     reference: dict[str, numpy.ndarray],
+    draws: dict[str, numpy.ndarray],
     metric: int,
 ) -> dict[str, Difference]:
     """The sets are resampled by themselves; their mean takes a resample of each."""
-    rng = numpy.random.default_rng(0)
     resampled = {}
     for name, values in scores.items():
         gains = 100 * (values[:, metric] - reference[name][:, metric])
-        n = len(gains)
-        draws = rng.multinomial(n, [1 / n] * n, size=RESAMPLES)
-        resampled[name] = (gains.mean(), draws @ gains / n)
+        resampled[name] = (gains.mean(), draws[name] @ gains / len(gains))
     parts = [resampled[name] for name in design.tune_on]
     resampled[tuned_name(design)] = (
         numpy.mean([mean for mean, _ in parts]),
-        numpy.mean([draws for _, draws in parts], axis=0),
+        numpy.mean([means for _, means in parts], axis=0),
     )
     return {
-        name: Difference(float(mean), *numpy.percentile(draws, [2.5, 97.5]).tolist())
-        for name, (mean, draws) in resampled.items()
+        name: Difference(float(mean), *numpy.percentile(means, [2.5, 97.5]).tolist())
+        for name, (mean, means) in resampled.items()
     }
 
 
