@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy
 from numpy.random import Generator
@@ -30,9 +31,14 @@ class TopicOrder:
     """Skills of one branch of the hierarchy after each other, branches in random order,
     so that the sentences of a batch are about one topic."""
 
-    def __init__(self, taxonomy: Taxonomy):
-        self.taxonomy = taxonomy
+    def __init__(self, load: Callable[[], Taxonomy]):
+        """load: called when the first order is asked for."""
+        self._load = load
         self._paths: dict[str, list[str]] = {}
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        return self._load()
 
     def __call__(self, skills: list[str], rng: Generator) -> list[int]:
         paths = [self._path(skill) for skill in skills]

@@ -212,4 +212,4 @@ def make_mixed_negatives(
 @registry.misc("spacy_skills.topic_order.v1")
 def make_topic_order(taxonomy: Path) -> SkillOrder:
     """Batches of one branch of the hierarchy: with `in_batch`, hard negatives."""
-    return TopicOrder(_load_taxonomy(taxonomy))
+    return TopicOrder(lambda: _load_taxonomy(taxonomy))

@@ -51,7 +51,7 @@ def test_in_batch_negatives_are_the_batch_s_own_sentences(pool):
 def test_topics_share_batches(taxonomy, pool):
     batcher = PairBatcher(
         RandomNegatives(),
-        order=TopicOrder(taxonomy),
+        order=TopicOrder(lambda: taxonomy),
         skills_per_batch=2,
         positives_per_skill=1,
     )
