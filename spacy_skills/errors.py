@@ -111,6 +111,10 @@ class Errors(metaclass=ErrorsWithCodes):
         '"lemma", "stem" and "none" (on the command line --inflection), which compares '
         "names as they are written."
     )
+    S205 = (
+        "Can't load the names of '{name}': {reason}\nThe data is damaged or cut short. Copy "
+        "the pipeline again, or initialize the component anew."
+    )
     # ads and corpus
     S301 = (
         "Can't find the job ads '{path}'. Give a file or folder of {suffixes}, plain or "

@@ -1,14 +1,14 @@
 """The component ``esco_matcher``: skills that a text names literally."""
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import srsly
 from spacy.language import Language
-from spacy.matcher import PhraseMatcher
 from spacy.pipeline import Pipe
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, Span, SpanGroup, Token
 from spacy.training import Example
 from spacy.util import SimpleFrozenList, from_disk, registry, to_disk
 from spacy.util import from_bytes as from_bytes_
@@ -16,6 +16,7 @@ from spacy.util import to_bytes as to_bytes_
 
 from .errors import Errors
 from .inflection import Inflection, word_forms
+from .name_index import NameIndex
 from .names import Comparison, Name, comparison, skill_names
 from .taxonomy import Taxonomy
 
@@ -102,8 +103,7 @@ class SkillMatcher(Pipe):
         self._taxonomy: Taxonomy | None = None
         self.drop_names: dict[str, list[str]] = {}
         self._form = word_forms(inflection, nlp.vocab.lang)
-        self._matchers: dict[Comparison, PhraseMatcher] = {}
-        self._skills: dict[int, list[int]] = {}
+        self._indexes: dict[Comparison, NameIndex] = {}
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -159,43 +159,25 @@ class SkillMatcher(Pipe):
         return sorted(set(matches))
 
     def _find(self, doc: Doc) -> Iterator[Match]:
-        for compare, matcher in self._matchers.items():
-            if compare == "form":
-                text = Doc(self.vocab, words=[self._form(t.text) for t in doc])
-            else:
-                text = doc
-            for key, start, end in matcher(text):
-                if (
-                    end - start == 1
-                    and len(doc[start]) == 1
-                    and not _in_company(doc, start)
-                ):
+        texts: dict[Comparison, Callable[[Token], str]] = {
+            "exact": lambda token: token.text,
+            "lower": lambda token: token.lower_,
+            "form": lambda token: self._form(token.text),
+        }
+        for compare, index in self._indexes.items():
+            words = [texts[compare](token) for token in doc]
+            for start, end, rows in index.find(words):
+                one_letter = end - start == 1 and len(words[start]) == 1
+                if one_letter and not _in_company(doc, start):
                     continue
-                for row in self._skills[key]:
+                for row in rows:
                     yield Match(start, end, row)
 
     def _add_names(self) -> None:
-        attributes: dict[Comparison, str] = {
-            "exact": "ORTH",
-            "lower": "LOWER",
-            "form": "ORTH",
-        }
-        self._matchers = {
-            compare: PhraseMatcher(self.vocab, attr=attribute)
-            for compare, attribute in attributes.items()
-        }
-        # One key for all the names of a skill: each key is made a lexeme of the vocab.
-        by_skills: dict[tuple[Comparison, str], list[tuple[str, ...]]] = {}
-        for (compare, words), names in self._surfaces().items():
-            key = " ".join(map(str, _skills_of(names)))
-            by_skills.setdefault((compare, key), []).append(words)
-        self._skills = {}
-        for (compare, key), surfaces in by_skills.items():
-            self._skills[self.vocab.strings.add(key)] = [
-                int(row) for row in key.split()
-            ]
-            patterns = [Doc(self.vocab, words=list(words)) for words in surfaces]
-            self._matchers[compare].add(key, patterns)
+        names: dict[Comparison, dict[str, list[int]]] = {}
+        for (compare, words), found in self._surfaces().items():
+            names.setdefault(compare, {})[" ".join(words)] = _skills_of(found)
+        self._indexes = {compare: NameIndex(names[compare]) for compare in names}
 
     def _surfaces(self) -> dict[tuple[Comparison, tuple[str, ...]], list[Name]]:
         """The names by what is compared: their words, in lower case or in their form."""
@@ -217,6 +199,7 @@ class SkillMatcher(Pipe):
             "cfg": lambda: srsly.json_dumps(self.cfg),
             "taxonomy": self.taxonomy.to_bytes,
             "drop_names": lambda: srsly.json_dumps(self.drop_names),
+            "names": self.names_to_bytes,
         }
         return to_bytes_(serialize, exclude)
 
@@ -227,9 +210,10 @@ class SkillMatcher(Pipe):
             "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
             "taxonomy": lambda b: self._load_taxonomy(Taxonomy.from_bytes(b)),
             "drop_names": lambda b: self.drop_names.update(srsly.json_loads(b)),
+            "names": self.names_from_bytes,
         }
         from_bytes_(data, deserialize, exclude)
-        return self._rebuild()
+        return self._set_form()
 
     def to_disk(
         self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
@@ -238,6 +222,7 @@ class SkillMatcher(Pipe):
             "cfg": lambda p: srsly.write_json(p, self.cfg),
             "taxonomy": self.taxonomy.to_disk,
             "drop_names": lambda p: srsly.write_json(p, self.drop_names),
+            "names": lambda p: p.write_bytes(self.names_to_bytes()),
         }
         to_disk(path, serialize, exclude)
 
@@ -248,17 +233,29 @@ class SkillMatcher(Pipe):
             "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
             "taxonomy": lambda p: self._load_taxonomy(Taxonomy.from_disk(p)),
             "drop_names": lambda p: self.drop_names.update(srsly.read_json(p)),
+            "names": lambda p: self.names_from_bytes(p.read_bytes()),
         }
         from_disk(path, deserialize, exclude)
-        return self._rebuild()
+        return self._set_form()
 
     def _load_taxonomy(self, taxonomy: Taxonomy) -> None:
         self._taxonomy = taxonomy
 
-    def _rebuild(self) -> "SkillMatcher":
+    def names_to_bytes(self) -> bytes:
+        """The names in the forms in which they are compared."""
+        indexes = {key: index.to_dict() for key, index in self._indexes.items()}
+        return zlib.compress(srsly.msgpack_dumps(indexes))
+
+    def names_from_bytes(self, data: bytes) -> None:
+        """Raises ValueError if the data is damaged."""
+        try:
+            indexes = srsly.msgpack_loads(zlib.decompress(data))
+            self._indexes = {k: NameIndex.from_dict(d) for k, d in indexes.items()}
+        except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as err:
+            raise ValueError(Errors.S205.format(name=self.name, reason=err)) from err
+
+    def _set_form(self) -> "SkillMatcher":
         self._form = word_forms(self.cfg["inflection"], self.vocab.lang)
-        if self._taxonomy is not None:
-            self._add_names()
         return self
 
 
