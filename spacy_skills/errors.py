@@ -112,7 +112,7 @@ class Errors(metaclass=ErrorsWithCodes):
         "names as they are written."
     )
     S205 = (
-        "Can't load the names of '{name}': {reason}\nThe data is damaged or cut short. Copy "
+        "Can't load the skills' names: {reason}\nThe data is damaged or cut short. Copy "
         "the pipeline again, or initialize the component anew."
     )
     # ads and corpus

@@ -1,37 +1,22 @@
 """The component ``esco_matcher``: skills that a text names literally."""
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import srsly
 from spacy.language import Language
 from spacy.pipeline import Pipe
-from spacy.tokens import Doc, Span, SpanGroup, Token
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from spacy.util import SimpleFrozenList, from_disk, registry, to_disk
 from spacy.util import from_bytes as from_bytes_
 from spacy.util import to_bytes as to_bytes_
 
 from .errors import Errors
-from .inflection import Inflection, word_forms
-from .name_index import NameIndex
-from .names import Comparison, Name, comparison, skill_names
+from .finder import Match, NameFinder
+from .inflection import Inflection
 from .taxonomy import Taxonomy
-
-# What may stand beside a name of one letter: "C, R and Java", "C/C++", "(R)", "in R".
-SINGLE_LETTER_COMPANY = frozenset(
-    {",", "/", ";", "|", "and", "or", "in", "language", "programming"}
-)
-
-
-class Match(NamedTuple):
-    """Tokens start to end name the skill in this row."""
-
-    start: int
-    end: int
-    row: int
 
 
 @registry.readers("spacy_skills.DroppedNames.v1")
@@ -80,9 +65,6 @@ def make_esco_matcher(
 class SkillMatcher(Pipe):
     """``doc.spans["esco_matches"]``: the longest names first, none overlapping; a span per
     skill of the name, ``label_`` its preferred name, ``kb_id_`` its URI.
-
-    A name that is one skill's preferred name stands for that skill alone; one that is
-    only ever an alternative stands for all its skills.
     """
 
     def __init__(
@@ -102,8 +84,7 @@ class SkillMatcher(Pipe):
         }
         self._taxonomy: Taxonomy | None = None
         self.drop_names: dict[str, list[str]] = {}
-        self._form = word_forms(inflection, nlp.vocab.lang)
-        self._indexes: dict[Comparison, NameIndex] = {}
+        self.finder = NameFinder(inflection, nlp.vocab.lang)
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -131,7 +112,7 @@ class SkillMatcher(Pipe):
             raise ValueError(Errors.S201.format(name=self.name))
         self._taxonomy = taxonomy
         self.drop_names = drop_names or {}
-        self._add_names()
+        self.finder.add_names(taxonomy, self.tokenizer, self.drop_names)
 
     def __call__(self, doc: Doc) -> Doc:
         skills, key = self.taxonomy.skills, self.spans_key
@@ -144,62 +125,14 @@ class SkillMatcher(Pipe):
 
     def match(self, doc: Doc) -> list[Match]:
         """The matches in text order. Of two that overlap the longer one counts."""
-        found = list(self._find(doc))
-        if not found:
-            return []
-        found.sort(key=lambda m: (m[0] - m[1], m[0]))
-        matches: list[Match] = []
-        # Tokens taken, and by which span: the same span may carry several skills.
-        taken: dict[int, tuple[int, int]] = {}
-        for start, end, row in found:
-            holders = {taken.get(i) for i in range(start, end)}
-            if holders <= {None} or holders == {(start, end)}:
-                taken.update((i, (start, end)) for i in range(start, end))
-                matches.append(Match(start, end, row))
-        return sorted(set(matches))
-
-    def _find(self, doc: Doc) -> Iterator[Match]:
-        texts: dict[Comparison, Callable[[Token], str]] = {
-            "exact": lambda token: token.text,
-            "lower": lambda token: token.lower_,
-            "form": lambda token: self._form(token.text),
-        }
-        for compare, index in self._indexes.items():
-            words = [texts[compare](token) for token in doc]
-            for start, end, rows in index.find(words):
-                one_letter = end - start == 1 and len(words[start]) == 1
-                if one_letter and not _in_company(doc, start):
-                    continue
-                for row in rows:
-                    yield Match(start, end, row)
-
-    def _add_names(self) -> None:
-        names: dict[Comparison, dict[str, list[int]]] = {}
-        for (compare, words), found in self._surfaces().items():
-            names.setdefault(compare, {})[" ".join(words)] = _skills_of(found)
-        self._indexes = {compare: NameIndex(names[compare]) for compare in names}
-
-    def _surfaces(self) -> dict[tuple[Comparison, tuple[str, ...]], list[Name]]:
-        """The names by what is compared: their words, in lower case or in their form."""
-        surfaces: dict[tuple[Comparison, tuple[str, ...]], list[Name]] = {}
-        for name in skill_names(self.taxonomy, self.drop_names):
-            words = [token.text for token in self.tokenizer(name.text)]
-            compare = comparison(words)
-            if compare is None:
-                continue
-            if compare == "form":
-                words = [self._form(word) for word in words]
-            elif compare == "lower":
-                words = [word.lower() for word in words]
-            surfaces.setdefault((compare, tuple(words)), []).append(name)
-        return surfaces
+        return self.finder.find(doc)
 
     def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
         serialize = {
             "cfg": lambda: srsly.json_dumps(self.cfg),
             "taxonomy": self.taxonomy.to_bytes,
             "drop_names": lambda: srsly.json_dumps(self.drop_names),
-            "names": self.names_to_bytes,
+            "names": self.finder.to_bytes,
         }
         return to_bytes_(serialize, exclude)
 
@@ -210,10 +143,10 @@ class SkillMatcher(Pipe):
             "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
             "taxonomy": lambda b: self._load_taxonomy(Taxonomy.from_bytes(b)),
             "drop_names": lambda b: self.drop_names.update(srsly.json_loads(b)),
-            "names": self.names_from_bytes,
+            "names": self._load_names,
         }
         from_bytes_(data, deserialize, exclude)
-        return self._set_form()
+        return self
 
     def to_disk(
         self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
@@ -222,7 +155,7 @@ class SkillMatcher(Pipe):
             "cfg": lambda p: srsly.write_json(p, self.cfg),
             "taxonomy": self.taxonomy.to_disk,
             "drop_names": lambda p: srsly.write_json(p, self.drop_names),
-            "names": lambda p: p.write_bytes(self.names_to_bytes()),
+            "names": lambda p: p.write_bytes(self.finder.to_bytes()),
         }
         to_disk(path, serialize, exclude)
 
@@ -233,38 +166,13 @@ class SkillMatcher(Pipe):
             "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
             "taxonomy": lambda p: self._load_taxonomy(Taxonomy.from_disk(p)),
             "drop_names": lambda p: self.drop_names.update(srsly.read_json(p)),
-            "names": lambda p: self.names_from_bytes(p.read_bytes()),
+            "names": lambda p: self._load_names(p.read_bytes()),
         }
         from_disk(path, deserialize, exclude)
-        return self._set_form()
+        return self
 
     def _load_taxonomy(self, taxonomy: Taxonomy) -> None:
         self._taxonomy = taxonomy
 
-    def names_to_bytes(self) -> bytes:
-        """The names in the forms in which they are compared."""
-        indexes = {key: index.to_dict() for key, index in self._indexes.items()}
-        return zlib.compress(srsly.msgpack_dumps(indexes))
-
-    def names_from_bytes(self, data: bytes) -> None:
-        """Raises ValueError if the data is damaged."""
-        try:
-            indexes = srsly.msgpack_loads(zlib.decompress(data))
-            self._indexes = {k: NameIndex.from_dict(d) for k, d in indexes.items()}
-        except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as err:
-            raise ValueError(Errors.S205.format(name=self.name, reason=err)) from err
-
-    def _set_form(self) -> "SkillMatcher":
-        self._form = word_forms(self.cfg["inflection"], self.vocab.lang)
-        return self
-
-
-def _skills_of(names: list[Name]) -> list[int]:
-    preferred = [name.row for name in names if name.preferred]
-    return sorted(set(preferred or [name.row for name in names]))
-
-
-def _in_company(doc: Doc, i: int) -> bool:
-    before = doc[i - 1].lower_ if i else ","
-    after = doc[i + 1].lower_ if i + 1 < len(doc) else ","
-    return before in SINGLE_LETTER_COMPANY or after in SINGLE_LETTER_COMPANY
+    def _load_names(self, data: bytes) -> None:
+        self.finder = NameFinder.from_bytes(data)
