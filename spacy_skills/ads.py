@@ -33,7 +33,7 @@ def read_ads(path: str | Path, *, text_field: str = "text") -> Iterator[Ad]:
     Raises ValueError (S301-S310), naming file and line, for what can't be read.
     """
     for file in find_ad_files(Path(path)):
-        for ad in READERS[_ad_suffix(file)](_Lines(file), text_field):
+        for ad in READERS[_ad_suffix(file)](Lines(file), text_field):
             if ad.text and not ad.text.isspace():
                 yield ad
 
@@ -64,7 +64,7 @@ def _ad_suffix(path: Path) -> str:
     return name.suffix.lower()
 
 
-class _Lines:
+class Lines:
     """The decoded lines of a file; `number` is the line read last, from 1."""
 
     def __init__(self, path: Path) -> None:
@@ -93,11 +93,11 @@ class _Lines:
         return text
 
 
-def _read_text(lines: _Lines, text_field: str) -> Iterator[Ad]:
+def _read_text(lines: Lines, text_field: str) -> Iterator[Ad]:
     yield Ad("".join(lines), f"{lines.path}:1")
 
 
-def _read_jsonl(lines: _Lines, text_field: str) -> Iterator[Ad]:
+def _read_jsonl(lines: Lines, text_field: str) -> Iterator[Ad]:
     for line in lines:
         if line.isspace():
             continue
@@ -117,23 +117,23 @@ def _read_jsonl(lines: _Lines, text_field: str) -> Iterator[Ad]:
         yield Ad(text or "", f"{lines.path}:{lines.number}")
 
 
-def _jsonl_error(lines: _Lines, error: str) -> ValueError:
+def _jsonl_error(lines: Lines, error: str) -> ValueError:
     message = Errors.S306.format(path=lines.path, line=lines.number, error=error)
     return ValueError(message)
 
 
-def _read_csv(lines: _Lines, text_field: str) -> Iterator[Ad]:
+def _read_csv(lines: Lines, text_field: str) -> Iterator[Ad]:
     return _read_table(lines, text_field, ",")
 
 
-def _read_tsv(lines: _Lines, text_field: str) -> Iterator[Ad]:
+def _read_tsv(lines: Lines, text_field: str) -> Iterator[Ad]:
     if not text_field.isdecimal():
         return _read_table(lines, text_field, "\t")
     rows = (line.rstrip("\r\n").split("\t") for line in lines)
     return _read_column(lines, rows, int(text_field))
 
 
-def _read_table(lines: _Lines, text_field: str, delimiter: str) -> Iterator[Ad]:
+def _read_table(lines: Lines, text_field: str, delimiter: str) -> Iterator[Ad]:
     rows = _csv_rows(lines, delimiter)
     if text_field.isdecimal():
         return _read_column(lines, rows, int(text_field))
@@ -145,7 +145,7 @@ def _read_table(lines: _Lines, text_field: str, delimiter: str) -> Iterator[Ad]:
     return _read_column(lines, rows, header.index(text_field))
 
 
-def _csv_rows(lines: _Lines, delimiter: str) -> Iterator[list[str]]:
+def _csv_rows(lines: Lines, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     start = 1
@@ -158,7 +158,7 @@ def _csv_rows(lines: _Lines, delimiter: str) -> Iterator[list[str]]:
         raise ValueError(message) from None
 
 
-def _read_column(lines: _Lines, rows: Iterator[list[str]], column: int) -> Iterator[Ad]:
+def _read_column(lines: Lines, rows: Iterator[list[str]], column: int) -> Iterator[Ad]:
     start = lines.number + 1
     for row in rows:
         if len(row) > column:
@@ -171,7 +171,7 @@ def _read_column(lines: _Lines, rows: Iterator[list[str]], column: int) -> Itera
         start = lines.number + 1
 
 
-READERS: dict[str, Callable[[_Lines, str], Iterator[Ad]]] = {
+READERS: dict[str, Callable[[Lines, str], Iterator[Ad]]] = {
     ".txt": _read_text,
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,

@@ -1,7 +1,8 @@
 """Every message the package raises, in the style of spaCy's ``spacy/errors.py``.
 
 S0xx ranker and encoder, S1xx taxonomy, S2xx matcher, S3xx ads and corpus, S4xx scorer and
-benchmark, S5xx negative sampling, S6xx comparisons. A message names the file
+benchmark, S5xx negative sampling, S6xx comparisons, S7xx texts of
+skills and the encoder's training. A message names the file
 and the row where there is one, and the remedy.
 """
 
@@ -52,6 +53,14 @@ class Errors(metaclass=ErrorsWithCodes):
     S009 = (
         "The vector cache {path} is damaged: it holds fewer vectors than keys. "
         "Delete the folder; its vectors will be computed again."
+    )
+    S010 = (
+        "Can't load the ranker {path}: {reason}\nThe file is damaged, cut short or no file of "
+        "`spacy skills pack`. Copy it again, or install the package anew."
+    )
+    S011 = (
+        "There is no ranker {path}. Set `pretrained` to 'esco-1.1.1-en', which comes with "
+        "the package, to a file of `spacy skills pack`, or to null for a blank component."
     )
     # taxonomy
     S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."
@@ -278,4 +287,14 @@ class Errors(metaclass=ErrorsWithCodes):
     S605 = (
         "A process of the comparison was stopped, perhaps for want of memory. Run it again "
         "to go on with the runs that are left, with fewer processes (--n-process)."
+    )
+    # texts of skills and the training of the encoder
+    S701 = "There is no file {path} with texts of skills. Check the path."
+    S702 = (
+        "{path} has the columns {found}. A file of skills' texts has the columns uri, skill "
+        "and text, separated by tabs."
+    )
+    S703 = (
+        "{path}, line {line}, is no text of a skill: a line has a skill's URI, its name and "
+        "a text, separated by tabs. Correct or delete the line."
     )

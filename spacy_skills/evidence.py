@@ -1,10 +1,12 @@
 """What speaks for a skill in a sentence, and the skills that are best supported."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy
 from spacy.tokens import Span
 
+from .finder import NameFinder
 from .taxonomy import Taxonomy
 
 # A literal match of so many tokens counts in full.
@@ -29,19 +31,31 @@ class LiteralMatch(NamedTuple):
 
 
 def literal_matches(
-    sentence: Span, matches_key: str, taxonomy: Taxonomy
+    sentence: Span, matches_key: str, taxonomy: Taxonomy, finder: NameFinder | None
 ) -> dict[int, LiteralMatch]:
-    """The longest literal match of each skill in the sentence, by the skill's row."""
+    """The longest literal match of each skill in the sentence, by the skill's row.
+
+    They are those of ``doc.spans[matches_key]``, or what the finder finds where no pipe has
+    left any.
+    """
     matches: dict[int, LiteralMatch] = {}
-    for span in sentence.doc.spans.get(matches_key, ()):
-        inside = sentence.start <= span.start < sentence.end
-        if not inside or span.kb_id_ not in taxonomy:
-            continue
-        row = taxonomy.index(span.kb_id_)
-        match = LiteralMatch(min(len(span) / FULL_MATCH, 1.0), span.start, span.end)
+    for start, end, row in _spans(sentence, matches_key, taxonomy, finder):
+        match = LiteralMatch(min((end - start) / FULL_MATCH, 1.0), start, end)
         if row not in matches or match.strength > matches[row].strength:
             matches[row] = match
     return matches
+
+
+def _spans(
+    sentence: Span, matches_key: str, taxonomy: Taxonomy, finder: NameFinder | None
+) -> Iterator[tuple[int, int, int]]:
+    if matches_key not in sentence.doc.spans:
+        if finder is not None:
+            yield from finder.find(sentence)
+        return
+    for span in sentence.doc.spans[matches_key]:
+        if sentence.start <= span.start < sentence.end and span.kb_id_ in taxonomy:
+            yield span.start, span.end, taxonomy.index(span.kb_id_)
 
 
 def top_skills(

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from spacy.tokens import Doc, Span, Token
 from spacy.util import registry
 
+from .sentences import split_ad
+
 PhraseFunction = Callable[[Span], list[Span]]
 
 BRACKETS_AND_SEPARATORS = frozenset("()[]{}/|;,•·")
@@ -62,9 +64,18 @@ class Segments:
 
 
 def sentences(doc: Doc) -> list[Span]:
-    """The doc's sentences that hold any text; the whole doc where no pipe has set bounds."""
-    bounds = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
-    return [sent for sent in bounds if len(sent) and not sent.text.isspace()]
+    """The doc's sentences that hold any text. Where no pipe has set bounds, those that
+    ``ad_sentencizer`` would set."""
+    if doc.has_annotation("SENT_START"):
+        return [sent for sent in doc.sents if not sent.text.isspace()]
+    found: list[Span] = []
+    for start, end in split_ad(doc.text):
+        sentence = doc.char_span(start, end, alignment_mode="expand")
+        # A token that reaches over the bound belongs to the sentence it starts in.
+        first = max(sentence.start, found[-1].end) if found else sentence.start
+        if first < sentence.end:
+            found.append(doc[first : sentence.end])
+    return found
 
 
 @dataclass(frozen=True)

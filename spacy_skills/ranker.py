@@ -20,6 +20,7 @@ from thinc.types import Floats2d, Ints1d
 
 from .errors import Errors
 from .evidence import Candidate, LiteralMatch, literal_matches, top_skills
+from .finder import NameFinder
 from .linear import set_known
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
@@ -43,6 +44,7 @@ class SkillRanker(TrainablePipe):
         name: str = "esco_skills",
         *,
         phrases: PhraseFunction,
+        finder: NameFinder | None = None,
         top_k: int = 5,
         threshold: float = 0.0,
         spans_key: str = "esco_skills",
@@ -54,6 +56,7 @@ class SkillRanker(TrainablePipe):
         self.model = model
         self.name = name
         self.phrases = phrases
+        self.finder = finder
         self.scorer = scorer
         self.cfg: dict[str, Any] = {
             "top_k": top_k,
@@ -93,15 +96,21 @@ class SkillRanker(TrainablePipe):
         nlp: Language,
         taxonomy: Taxonomy | None = None,
         labels: dict[str, int] | None = None,
+        texts: dict[str, list[str]] | None = None,
         cache: Path | None = None,
     ) -> None:
         """Start every classifier from the encoder's vectors of its skill's names.
 
+        taxonomy: its skills. A component that has some, such as a pretrained one, keeps
+            them and its classifiers if None; else ValueError.
         labels: sentences that name each skill, by URI, as the corpus command and ``spacy
             init labels`` write them; counted in the examples if None.
+        texts: more texts that ask for a skill, by URI, as ``read_skill_texts`` reads them;
+            their mean vector counts as much as the names'.
         cache: folder that keeps a frozen encoder's vectors between runs.
-        Raises ValueError without a taxonomy.
         """
+        if taxonomy is None and self._taxonomy is not None:
+            return
         # Brings the transformers library, which costs seconds to import.
         from .encoder import attach_cache, encode_texts
 
@@ -119,9 +128,12 @@ class SkillRanker(TrainablePipe):
 
         counts = numpy.asarray([self._counts.get(uri, 0) for uri in taxonomy.uris])
         if classifiers.has_param("names") is not False:
-            set_skills(classifiers, skill_vectors(taxonomy, encode), log_prior(counts))
+            vectors = skill_vectors(taxonomy, encode, texts)
+            set_skills(classifiers, vectors, log_prior(counts))
         else:
             set_known(classifiers, counts)
+        if self.finder is not None:
+            self.finder.add_names(taxonomy, nlp.tokenizer, {})
 
     def _count(self, get_examples: Callable[[], Iterable[Example]]) -> dict[str, int]:
         counts: Counter[str] = Counter()
@@ -261,7 +273,8 @@ class SkillRanker(TrainablePipe):
         return Query(segments, self.model.ops.asarray2f(literal), rows)
 
     def _matches(self, sentence: Span) -> dict[int, LiteralMatch]:
-        return literal_matches(sentence, self.cfg["matches_key"], self.taxonomy)
+        key = self.cfg["matches_key"]
+        return literal_matches(sentence, key, self.taxonomy, self.finder)
 
     def _pairs(self, example: Example) -> Iterator[tuple[int, Span, float]]:
         """(skill's row, span of the reference, 1 for a positive or 0 for a negative)."""
@@ -283,6 +296,8 @@ class SkillRanker(TrainablePipe):
             "taxonomy": self.taxonomy.to_bytes,
             "model": self.model.to_bytes,
         }
+        if self.finder is not None:
+            serialize["names"] = self.finder.to_bytes
         return to_bytes_(serialize, exclude)
 
     def from_bytes(
@@ -293,7 +308,10 @@ class SkillRanker(TrainablePipe):
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
             "taxonomy": self._load_taxonomy,
             "model": self._load_model,
+            "names": self._load_names,
         }
+        if "names" not in exclude:
+            self.finder = None
         from_bytes_(bytes_data, deserialize, exclude)
         self._check_shapes(exclude)
         return self
@@ -308,6 +326,9 @@ class SkillRanker(TrainablePipe):
             "taxonomy": self.taxonomy.to_disk,
             "model": self.model.to_disk,
         }
+        if self.finder is not None:
+            names = self.finder.to_bytes
+            serialize["names"] = lambda p: p.write_bytes(names())
         to_disk(path, serialize, exclude)
 
     def from_disk(
@@ -319,12 +340,19 @@ class SkillRanker(TrainablePipe):
             "taxonomy": lambda p: self._load_taxonomy(p.read_bytes()),
             "model": lambda p: self._load_model(p.read_bytes()),
         }
+        if "names" not in exclude:
+            self.finder = None
+        if (Path(path) / "names").exists():
+            deserialize["names"] = lambda p: self._load_names(p.read_bytes())
         from_disk(path, deserialize, exclude)
         self._check_shapes(exclude)
         return self
 
     def _load_taxonomy(self, data: bytes) -> None:
         self._taxonomy = Taxonomy.from_bytes(data)
+
+    def _load_names(self, data: bytes) -> None:
+        self.finder = NameFinder.from_bytes(data)
 
     def _load_model(self, data: bytes) -> None:
         try:

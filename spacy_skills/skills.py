@@ -1,6 +1,6 @@
 """One binary classifier per skill over the vectors of a sentence and its pieces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,22 +184,36 @@ def set_skills(classifiers: Model, names: Floats2d, prior: Floats1d) -> None:
 
 
 def skill_vectors(
-    taxonomy: Taxonomy, encode: Callable[[list[str]], Floats2d]
+    taxonomy: Taxonomy,
+    encode: Callable[[list[str]], Floats2d],
+    texts: Mapping[str, Sequence[str]] | None = None,
 ) -> Floats2d:
-    """Unit vectors [skills, width]: name + mean of all names + "name: description".
+    """Unit vectors [skills, width]: name + mean of all names + "name: description", and for
+    skills with texts their mean.
 
-    encode: texts to unit vectors [texts, width].
+    encode: texts to unit vectors [texts, width]. texts: of skills, by URI; others are ignored.
     """
     skills = taxonomy.skills
     names = encode([skill.name for skill in skills])
     described = encode([f"{skill.name}: {skill.description}" for skill in skills])
-    alternatives = encode([name for skill in skills for name in skill.alt_names])
-    end = 0
-    means = names.copy()
-    for row, skill in enumerate(skills):
-        start, end = end, end + len(skill.alt_names)
-        means[row] += alternatives[start:end].sum(axis=0)
-    return normalise(names + normalise(means) + described)
+    alternatives = _sums(encode, [skill.alt_names for skill in skills])
+    vectors = names + normalise(names + alternatives) + described
+    if texts:
+        own = _sums(encode, [texts.get(skill.uri, ()) for skill in skills])
+        vectors += normalise(own)
+    return normalise(vectors)
+
+
+def _sums(
+    encode: Callable[[list[str]], Floats2d], groups: Sequence[Sequence[str]]
+) -> Floats2d:
+    """The sum of the vectors of each group of texts, [groups, width]."""
+    vectors = encode([text for group in groups for text in group])
+    ends = numpy.cumsum([len(group) for group in groups])
+    sums = [
+        vectors[end - len(group) : end].sum(axis=0) for group, end in zip(groups, ends)
+    ]
+    return numpy.reshape(sums, (len(groups), -1))
 
 
 def log_prior(counts: numpy.ndarray) -> numpy.ndarray:

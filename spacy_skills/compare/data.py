@@ -105,7 +105,10 @@ def encode_examples(
             lengths.extend(numpy.diff(bounds).tolist())
             for sentence in segments.sentences:
                 matches = literal_matches(
-                    sentence, ranker.cfg["matches_key"], ranker.taxonomy
+                    sentence,
+                    ranker.cfg["matches_key"],
+                    ranker.taxonomy,
+                    ranker.finder,
                 )
                 literal.append({row: m.strength for row, m in matches.items()})
             progress.update(len(segments))
