@@ -1,7 +1,7 @@
 """Rankers in one small file: weights of eight bits, and what a pipeline has to carry.
 
-The file is the component's own ``to_bytes`` with every large array of floats rounded, and
-without the skills' descriptions, which nothing needs once the classifiers are set.
+The file is what ``SkillRanker.from_bytes`` takes, but with every large array of floats
+rounded, and without the skills' descriptions, which nothing needs once classifiers are set.
 """
 
 import zlib
@@ -16,25 +16,33 @@ import srsly
 import torch
 
 from .errors import Errors
+from .finder import NameFinder
+from .ranker import SkillRanker
 from .taxonomy import Taxonomy
 
+SHIPPED = Path(__file__).parent / "pretrained"
+SUFFIX = ".ranker"
 FORMAT = "spacy_skills.Ranker.v1"
 # Arrays with fewer numbers than these stay as they are: biases, norms, the four weights.
 MIN_SIZE = 4096
 LEVELS = 127
+# The other attributes are settings, which the config of the component that is loaded gives.
+KEPT_ATTRS = frozenset({"has_transformer"})
 
 
-def pack(ranker: bytes) -> bytes:
-    """The compact form of what ``SkillRanker.to_bytes`` gave."""
-    parts = srsly.msgpack_loads(ranker)
-    model = srsly.msgpack_loads(parts["model"])
+def pack(ranker: SkillRanker, finder: NameFinder) -> bytes:
+    """The ranker's compact form, with the finder of its skills' names."""
+    model = srsly.msgpack_loads(ranker.model.to_bytes())
     model["params"] = _map_arrays(model["params"], round_array)
     model["shims"] = [[_pack_shim(shim) for shim in node] for node in model["shims"]]
+    model["attrs"] = [
+        {name: value for name, value in node.items() if name in KEPT_ATTRS}
+        for node in model["attrs"]
+    ]
     content = {
-        "cfg": parts["cfg"],
-        "taxonomy": _without_descriptions(parts["taxonomy"]),
+        "taxonomy": _without_descriptions(ranker.taxonomy).to_bytes(),
         "model": srsly.msgpack_dumps(model),
-        "names": parts["names"],
+        "names": finder.to_bytes(),
     }
     packed = zlib.compress(srsly.msgpack_dumps(content), level=9)
     return srsly.msgpack_dumps({"format": FORMAT, "content": packed})
@@ -59,9 +67,12 @@ def unpack(data: bytes, *, source: str = "bytes") -> bytes:
     return srsly.msgpack_dumps(parts)
 
 
-def read_compact(path: str | Path) -> bytes:
-    """Unpack a file. Raises ValueError if there is none or it is damaged."""
-    path = Path(path)
+def read_compact(name: str | Path) -> bytes:
+    """Unpack a file, or by its name a ranker that comes with the package. Raises ValueError
+    if there is none or it is damaged."""
+    path = SHIPPED / f"{name}{SUFFIX}"
+    if not path.is_file():
+        path = Path(name)
     if not path.is_file():
         raise ValueError(Errors.S011.format(path=path))
     return unpack(path.read_bytes(), source=str(path))
@@ -111,9 +122,9 @@ def _unpack_shim(shim: bytes) -> bytes:
     return srsly.msgpack_dumps(msg)
 
 
-def _without_descriptions(taxonomy: bytes) -> bytes:
-    full = Taxonomy.from_bytes(taxonomy)
+def _without_descriptions(taxonomy: Taxonomy) -> Taxonomy:
+    groups = taxonomy.groups.values()
     return Taxonomy(
-        [replace(skill, description="") for skill in full],
-        [replace(group, description="") for group in full.groups.values()],
-    ).to_bytes()
+        [replace(skill, description="") for skill in taxonomy],
+        [replace(group, description="") for group in groups],
+    )

@@ -62,6 +62,10 @@ class Errors(metaclass=ErrorsWithCodes):
         "There is no ranker {path}. Set `pretrained` to 'esco-1.1.1-en', which comes with "
         "the package, to a file of `spacy skills pack`, or to null for a blank component."
     )
+    S012 = (
+        "The pipeline {pipeline} has no names to pack: it has no 'esco_matcher'. Add one and "
+        "initialize it, so that the packed ranker finds literal matches."
+    )
     # taxonomy
     S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."
     S102 = (
@@ -297,4 +301,12 @@ class Errors(metaclass=ErrorsWithCodes):
     S703 = (
         "{path}, line {line}, is no text of a skill: a line has a skill's URI, its name and "
         "a text, separated by tabs. Correct or delete the line."
+    )
+    S704 = (
+        "There are {n} texts of skills of the taxonomy, fewer than a batch of {size}. Give "
+        "more texts, or set --batch-size."
+    )
+    S705 = (
+        "{path} is the checkpoint of a run with other texts or settings. Choose another "
+        "output folder, or delete the checkpoint to begin anew."
     )

@@ -27,6 +27,8 @@ use_fast = true
 
 [model.encoder.transformer_config]
 """
+# A ranker that comes with the package: a name in the folder `pretrained`.
+DEFAULT_PRETRAINED = "esco-1.1.1-en"
 DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
 
 
@@ -35,6 +37,7 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
     assigns=["doc.spans"],
     default_config={
         "model": DEFAULT_MODEL,
+        "pretrained": DEFAULT_PRETRAINED,
         "phrases": {"@misc": "spacy_skills.clause_phrases.v1"},
         "top_k": 5,
         "threshold": 0.0,
@@ -54,6 +57,7 @@ def make_skill_ranker(
     nlp: Language,
     name: str,
     model: Model,
+    pretrained: str | None,
     phrases: PhraseFunction,
     top_k: int,
     threshold: float,
@@ -65,13 +69,16 @@ def make_skill_ranker(
     """Rank ESCO's skills for every sentence.
 
     model: a ``spacy_skills.SkillRanker.v1``.
+    pretrained: what skills, weights and names are taken from: a ranker of the package, a
+        file of ``spacy skills pack``, or None for a blank component. The model has to be
+        built like the one that was packed, as the default one is.
     phrases: cuts a sentence into the pieces that are scored beside it.
     top_k: the most skills a sentence is given; threshold: the least probability.
     spans_key: where predictions go, and where gold skills are read from.
     negatives_key: where the batcher wrote what each sentence is a negative for.
     matches_key: where ``esco_matcher``, if there is one, left the literal matches.
     """
-    return SkillRanker(
+    ranker = SkillRanker(
         nlp.vocab,
         model,
         name,
@@ -83,3 +90,10 @@ def make_skill_ranker(
         matches_key=matches_key,
         scorer=scorer,
     )
+    if pretrained is not None:
+        # Brings torch, which takes a second to import.
+        from .compact import read_compact
+
+        # The settings are those given here, not those of the packed component.
+        ranker.from_bytes(read_compact(pretrained), exclude=["cfg", "vocab"])
+    return ranker

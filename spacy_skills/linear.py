@@ -8,7 +8,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from .phrases import Segments
-from .skills import Query, Scores, skill_ranker
+from .skills import Query, Scores, clear, skill_ranker
 from .vectors import normalise
 
 # The logit of a skill that no training sentence names: it has no classifier.
@@ -40,7 +40,9 @@ def set_known(classifiers: Model, counts: numpy.ndarray) -> None:
     """Start from nothing. counts: [skills] training sentences that name each skill."""
     ops = classifiers.ops
     width = classifiers.get_dim("nI")
-    classifiers.set_dim("nO", len(counts), force=True)
+    clear(classifiers)
+    classifiers.set_dim("nI", width)
+    classifiers.set_dim("nO", len(counts))
     classifiers.set_param("W", ops.alloc2f(len(counts), width))
     classifiers.set_param("b", ops.alloc1f(len(counts)))
     known = [float(count > 0) for count in counts]

@@ -24,7 +24,7 @@ from .finder import NameFinder
 from .linear import set_known
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
-from .skills import Query, Scores, log_prior, set_skills, skill_vectors
+from .skills import Query, Scores, clear, log_prior, set_skills, skill_vectors
 from .taxonomy import Taxonomy
 
 # Bounds the memory of a forward pass: 64 sentences × 14k skills are 3.6 MB a matrix.
@@ -355,6 +355,8 @@ class SkillRanker(TrainablePipe):
         self.finder = NameFinder.from_bytes(data)
 
     def _load_model(self, data: bytes) -> None:
+        # The component may hold other skills, as a pretrained one does.
+        clear(self.model.layers[-1])
         try:
             self.model.from_bytes(data)
         except (AttributeError, KeyError, ValueError) as err:

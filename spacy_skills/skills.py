@@ -169,11 +169,20 @@ def skill_classifiers(skill_rate: float = 0.0) -> Model:
     )
 
 
+def clear(classifiers: Model) -> None:
+    """Forget all skills, so that the classifiers can take as many others."""
+    for name in classifiers.param_names:
+        classifiers.set_param(name, None)
+    for name in classifiers.dim_names:
+        classifiers.set_dim(name, None, force=True)  # type: ignore[arg-type]
+
+
 def set_skills(classifiers: Model, names: Floats2d, prior: Floats1d) -> None:
     """Give the classifiers their start: unit vectors [skills, width], priors [skills]."""
     ops = classifiers.ops
-    classifiers.set_dim("nO", len(names), force=True)
-    classifiers.set_dim("nI", names.shape[1], force=True)
+    clear(classifiers)
+    classifiers.set_dim("nO", len(names))
+    classifiers.set_dim("nI", names.shape[1])
     classifiers.set_param("names", ops.asarray2f(names))
     classifiers.set_param("prior", ops.asarray1f(prior))
     classifiers.set_param("weights", ops.alloc1f(len(START_WEIGHTS)))

@@ -14,8 +14,10 @@ from . import (
     compare,  # noqa: F401
     convert,  # noqa: F401
     corpus,  # noqa: F401
+    encoder,  # noqa: F401
     names,  # noqa: F401
     negatives,  # noqa: F401
+    pack,  # noqa: F401
     show,  # noqa: F401
     taxonomy,  # noqa: F401
 )

@@ -83,7 +83,7 @@ def run_benchmark(
     labels in common.
     """
     nlp = load_model(pipeline)
-    name, component = _find_component(nlp, pipeline)
+    name, component = find_component(nlp, pipeline)
     skills = component.taxonomy
     labels = skills if taxonomy is None else load_taxonomy(taxonomy)
     sets = read_benchmarks(path, labels)
@@ -150,7 +150,7 @@ def score_rankers(
     }
 
 
-def _find_component(nlp: Language, pipeline: str) -> tuple[str, "SkillRanker"]:
+def find_component(nlp: Language, pipeline: str) -> tuple[str, "SkillRanker"]:
     for name, component in nlp.pipeline:
         if nlp.get_pipe_meta(name).factory == "esco_skills":
             return name, cast("SkillRanker", component)
