@@ -5,8 +5,8 @@ rounded, and without the skills' descriptions, which nothing needs once classifi
 """
 
 import zlib
-from collections.abc import Callable
 from dataclasses import replace
+from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,26 @@ KEPT_ATTRS = frozenset({"has_transformer"})
 
 def pack(ranker: SkillRanker, finder: NameFinder) -> bytes:
     """The ranker's compact form, with the finder of its skills' names."""
+    store = _Store()
     model = srsly.msgpack_loads(ranker.model.to_bytes())
-    model["params"] = _map_arrays(model["params"], round_array)
-    model["shims"] = [[_pack_shim(shim) for shim in node] for node in model["shims"]]
+    model["params"] = [store.put_all(params) for params in model["params"]]
+    model["shims"] = [[_pack_shim(shim, store) for shim in n] for n in model["shims"]]
     model["attrs"] = [
         {name: value for name, value in node.items() if name in KEPT_ATTRS}
         for node in model["attrs"]
     ]
     content = {
         "taxonomy": _without_descriptions(ranker.taxonomy).to_bytes(),
-        "model": srsly.msgpack_dumps(model),
+        "model": model,
         "names": finder.to_bytes(),
+        "spanner": None,
+        "stored": store.content,
     }
+    if ranker.spanner is not None:
+        spanner = ranker.spanner.to_dict()
+        for part in ("weights", "tokenizer"):
+            spanner[part] = store.put_all(spanner[part])
+        content["spanner"] = spanner
     packed = zlib.compress(srsly.msgpack_dumps(content), level=9)
     return srsly.msgpack_dumps({"format": FORMAT, "content": packed})
 
@@ -55,13 +63,20 @@ def unpack(data: bytes, *, source: str = "bytes") -> bytes:
         msg = srsly.msgpack_loads(data)
         if msg["format"] != FORMAT:
             raise ValueError(msg["format"])
-        parts = srsly.msgpack_loads(zlib.decompress(msg["content"]))
-        model = srsly.msgpack_loads(parts["model"])
-        model["params"] = _map_arrays(model["params"], restore_array)
+        content = srsly.msgpack_loads(zlib.decompress(msg["content"]))
+        store = _Store(content["stored"])
+        model = content["model"]
+        model["params"] = [store.get_all(params) for params in model["params"]]
         model["shims"] = [
-            [_unpack_shim(shim) for shim in node] for node in model["shims"]
+            [_unpack_shim(shim, store) for shim in node] for node in model["shims"]
         ]
+        parts = {name: content[name] for name in ("taxonomy", "names")}
         parts["model"] = srsly.msgpack_dumps(model)
+        if content["spanner"] is not None:
+            spanner = content["spanner"]
+            for part in ("weights", "tokenizer"):
+                spanner[part] = store.get_all(spanner[part])
+            parts["spanner"] = srsly.msgpack_dumps(spanner)
     except (zlib.error, AttributeError, KeyError, TypeError, ValueError) as err:
         raise ValueError(Errors.S010.format(path=source, reason=err)) from err
     return srsly.msgpack_dumps(parts)
@@ -98,28 +113,55 @@ def restore_array(value: Any) -> Any:
     return rows.reshape(value["shape"])
 
 
-def _map_arrays(nodes: list[dict], change: Callable[[Any], Any]) -> list[dict]:
-    return [{name: change(value) for name, value in node.items()} for node in nodes]
+class _Store:
+    """Arrays and files by their digest: what encoder and spanner have in common, the
+    embeddings first of all, is kept once."""
+
+    def __init__(self, content: dict[str, Any] | None = None) -> None:
+        self.content: dict[str, Any] = {} if content is None else content
+
+    def put_all(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values' keys in here, by their names; None for None."""
+        return {name: self._put(value) for name, value in values.items()}
+
+    def get_all(self, keys: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: None if key is None else restore_array(self.content[key])
+            for name, key in keys.items()
+        }
+
+    def _put(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        raw = value.tobytes() if isinstance(value, numpy.ndarray) else bytes(value)
+        key = blake2b(raw, digest_size=16).hexdigest()
+        if key not in self.content:
+            self.content[key] = round_array(value)
+        return key
 
 
-def _pack_shim(shim: bytes) -> bytes:
+def _pack_shim(shim: bytes, store: _Store) -> dict[str, Any]:
     """spacy-transformers' HFShim: its torch state becomes arrays."""
     msg = srsly.msgpack_loads(shim)
     state = torch.load(BytesIO(msg["state"]), map_location="cpu", weights_only=True)
-    msg["state"] = {name: round_array(t.numpy()) for name, t in state.items()}
-    return srsly.msgpack_dumps(msg)
+    msg["state"] = store.put_all({name: t.numpy() for name, t in state.items()})
+    settings = msg["tokenizer"].pop("kwargs")
+    msg["tokenizer"] = store.put_all(msg["tokenizer"])
+    return {**msg, "tokenizer_settings": settings}
 
 
-def _unpack_shim(shim: bytes) -> bytes:
-    msg = srsly.msgpack_loads(shim)
+def _unpack_shim(shim: dict[str, Any], store: _Store) -> bytes:
+    settings = shim.pop("tokenizer_settings")
+    tokenizer = {**store.get_all(shim["tokenizer"]), "kwargs": settings}
     state = {
-        name: torch.from_numpy(numpy.array(restore_array(value)))
-        for name, value in msg["state"].items()
+        name: torch.from_numpy(numpy.array(value))
+        for name, value in store.get_all(shim["state"]).items()
     }
     file_ = BytesIO()
     torch.save(state, file_)
-    msg["state"] = file_.getvalue()
-    return srsly.msgpack_dumps(msg)
+    return srsly.msgpack_dumps(
+        {**shim, "tokenizer": tokenizer, "state": file_.getvalue()}
+    )
 
 
 def _without_descriptions(taxonomy: Taxonomy) -> Taxonomy:

@@ -195,8 +195,7 @@ def train_encoder(
     first = {k: v.clone() for k, v in model.transformer.state_dict().items()}
     near = cosine_table(taxonomy, _encode_names(model, taxonomy), NEIGHBOURS)
     batches = Batches(taxonomy, pairs, near, settings)
-    # The pooler is not used, and has no gradient.
-    weights = [p for n, p in model.transformer.named_parameters() if "pooler" not in n]
+    weights = trainable(model.transformer)
     optimizer = torch.optim.AdamW(weights, lr=settings.learn_rate, weight_decay=0.01)
     run = _Run(output, model, optimizer, _digest(name, taxonomy, pairs, settings))
     losses = run.resume()
@@ -227,6 +226,16 @@ def train_encoder(
     model.save(output)
     run.finish()
     return losses
+
+
+def trainable(transformer: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The weights of the layers. Those of the embeddings stay, so that models made of the
+    same transformer share them; those of the pooler are not used."""
+    return [
+        weights
+        for name, weights in transformer.named_parameters()
+        if not name.startswith(("embeddings.", "pooler."))
+    ]
 
 
 def average(

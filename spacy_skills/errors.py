@@ -2,7 +2,7 @@
 
 S0xx ranker and encoder, S1xx taxonomy, S2xx matcher, S3xx ads and corpus, S4xx scorer and
 benchmark, S5xx negative sampling, S6xx comparisons, S7xx texts of
-skills and the encoder's training. A message names the file
+skills and the encoder's training, S8xx the spanner. A message names the file
 and the row where there is one, and the remedy.
 """
 
@@ -309,4 +309,14 @@ class Errors(metaclass=ErrorsWithCodes):
     S705 = (
         "{path} is the checkpoint of a run with other texts or settings. Choose another "
         "output folder, or delete the checkpoint to begin anew."
+    )
+    # the spanner
+    S801 = (
+        "Can't load the spanner: {reason}\nThe data is damaged or no file of `spacy skills "
+        "spans`. Train it again, or copy the pipeline again."
+    )
+    S802 = "There is no file {path} with marked sentences. Check the path."
+    S803 = (
+        "{path}, line {line}, is no marked sentence: {reason}. A line is a JSON object with "
+        "the lists tokens, tags_skill and tags_knowledge (O, B or I), all of one length."
     )

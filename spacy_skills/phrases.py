@@ -1,14 +1,17 @@
 """Sentences and their pieces: what the encoder is asked to turn into vectors."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from spacy.tokens import Doc, Span, Token
 from spacy.util import registry
 
 from .sentences import split_ad
 
+# The pieces of one sentence, and of many.
 PhraseFunction = Callable[[Span], list[Span]]
+Spanner = Callable[[Sequence[Span]], list[list[Span]]]
 
 BRACKETS_AND_SEPARATORS = frozenset("()[]{}/|;,•·")
 
@@ -26,34 +29,42 @@ class Segments:
     starts: list[int] = field(default_factory=list)
 
     @classmethod
-    def from_docs(cls, docs: Iterable[Doc], phrases: PhraseFunction) -> "Segments":
-        segments = cls(list(docs))
-        for doc in segments.docs:
-            for sentence in sentences(doc):
-                segments._add(sentence, phrases)
-        return segments
+    def from_docs(
+        cls,
+        docs: Iterable[Doc],
+        phrases: PhraseFunction,
+        spanner: Spanner | None = None,
+    ) -> "Segments":
+        docs = list(docs)
+        found = [sentence for doc in docs for sentence in sentences(doc)]
+        return cls(docs)._add(found, phrases, spanner)
 
     @classmethod
     def stream(
-        cls, docs: Iterable[Doc], phrases: PhraseFunction, max_sentences: int
+        cls,
+        docs: Iterable[Doc],
+        phrases: PhraseFunction,
+        max_sentences: int,
+        spanner: Spanner | None = None,
     ) -> Iterator["Segments"]:
         """The docs' sentences in order, at most max_sentences at a time."""
-        segments = cls([])
-        for doc in docs:
-            for sentence in sentences(doc):
-                if len(segments) == max_sentences:
-                    yield segments
-                    segments = cls([])
-                if not segments.docs or segments.docs[-1] is not doc:
-                    segments.docs.append(doc)
-                segments._add(sentence, phrases)
-        if len(segments):
-            yield segments
+        every = (sentence for doc in docs for sentence in sentences(doc))
+        while batch := list(islice(every, max_sentences)):
+            of_batch = {id(sentence.doc): sentence.doc for sentence in batch}
+            yield cls(list(of_batch.values()))._add(batch, phrases, spanner)
 
-    def _add(self, sentence: Span, phrases: PhraseFunction) -> None:
-        self.starts.append(len(self.spans))
-        self.spans.append(sentence)
-        self.spans.extend(phrases(sentence))
+    def _add(
+        self,
+        sentences: list[Span],
+        phrases: PhraseFunction,
+        spanner: Spanner | None,
+    ) -> "Segments":
+        """Add sentences with the pieces that the phrase function and the spanner find."""
+        marked = spanner(sentences) if spanner is not None else [[]] * len(sentences)
+        for sentence, spans in zip(sentences, marked):
+            self.starts.append(len(self.spans))
+            self.spans += [sentence, *phrases(sentence), *spans]
+        return self
 
     def __len__(self) -> int:
         return len(self.starts)

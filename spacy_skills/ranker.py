@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import srsly
@@ -27,6 +28,9 @@ from .phrases import PhraseFunction, Segments
 from .skills import Query, Scores, clear, log_prior, set_skills, skill_vectors
 from .taxonomy import Taxonomy
 
+if TYPE_CHECKING:
+    from .spanner import SkillSpanner
+
 # Bounds the memory of a forward pass: 64 sentences × 14k skills are 3.6 MB a matrix.
 SENTENCES_PER_PASS = 64
 
@@ -45,6 +49,7 @@ class SkillRanker(TrainablePipe):
         *,
         phrases: PhraseFunction,
         finder: NameFinder | None = None,
+        spanner: "SkillSpanner | None" = None,
         top_k: int = 5,
         threshold: float = 0.0,
         spans_key: str = "esco_skills",
@@ -57,6 +62,7 @@ class SkillRanker(TrainablePipe):
         self.name = name
         self.phrases = phrases
         self.finder = finder
+        self.spanner = spanner
         self.scorer = scorer
         self.cfg: dict[str, Any] = {
             "top_k": top_k,
@@ -97,6 +103,7 @@ class SkillRanker(TrainablePipe):
         taxonomy: Taxonomy | None = None,
         labels: dict[str, int] | None = None,
         texts: dict[str, list[str]] | None = None,
+        spanner: "SkillSpanner | None" = None,
         cache: Path | None = None,
     ) -> None:
         """Start every classifier from the encoder's vectors of its skill's names.
@@ -107,6 +114,8 @@ class SkillRanker(TrainablePipe):
             init labels`` write them; counted in the examples if None.
         texts: more texts that ask for a skill, by URI, as ``read_skill_texts`` reads them;
             their mean vector counts as much as the names'.
+        spanner: finds words that ask for a skill, which are scored beside the pieces of
+            the phrase function; see ``read_spanner``.
         cache: folder that keeps a frozen encoder's vectors between runs.
         """
         if taxonomy is None and self._taxonomy is not None:
@@ -132,6 +141,8 @@ class SkillRanker(TrainablePipe):
             set_skills(classifiers, vectors, log_prior(counts))
         else:
             set_known(classifiers, counts)
+        if spanner is not None:
+            self.spanner = spanner
         if self.finder is not None:
             self.finder.add_names(taxonomy, nlp.tokenizer, {})
 
@@ -203,7 +214,8 @@ class SkillRanker(TrainablePipe):
         examples = list(examples)
         validate_examples(examples, "SkillRanker.update")
         rows = sorted({row for eg in examples for row, _, _ in self._pairs(eg)})
-        segments = Segments.from_docs([eg.predicted for eg in examples], self.phrases)
+        docs = [eg.predicted for eg in examples]
+        segments = Segments.from_docs(docs, self.phrases, self.spanner)
         if not rows or not len(segments):
             return losses
         set_dropout_rate(self.model, drop)
@@ -255,7 +267,9 @@ class SkillRanker(TrainablePipe):
 
     def _score_all(self, docs: Iterable[Doc]) -> Iterator[Scores]:
         n_skills = len(self.taxonomy)
-        for segments in Segments.stream(docs, self.phrases, SENTENCES_PER_PASS):
+        for segments in Segments.stream(
+            docs, self.phrases, SENTENCES_PER_PASS, self.spanner
+        ):
             scores = self.model.predict(self._query(segments))
             assert scores.logits.shape == (len(segments), n_skills)
             yield scores
@@ -298,6 +312,8 @@ class SkillRanker(TrainablePipe):
         }
         if self.finder is not None:
             serialize["names"] = self.finder.to_bytes
+        if self.spanner is not None:
+            serialize["spanner"] = self.spanner.to_bytes
         return to_bytes_(serialize, exclude)
 
     def from_bytes(
@@ -309,9 +325,9 @@ class SkillRanker(TrainablePipe):
             "taxonomy": self._load_taxonomy,
             "model": self._load_model,
             "names": self._load_names,
+            "spanner": self._load_spanner,
         }
-        if "names" not in exclude:
-            self.finder = None
+        self._forget(exclude)
         from_bytes_(bytes_data, deserialize, exclude)
         self._check_shapes(exclude)
         return self
@@ -329,6 +345,8 @@ class SkillRanker(TrainablePipe):
         if self.finder is not None:
             names = self.finder.to_bytes
             serialize["names"] = lambda p: p.write_bytes(names())
+        if self.spanner is not None:
+            serialize["spanner"] = self.spanner.to_disk
         to_disk(path, serialize, exclude)
 
     def from_disk(
@@ -340,16 +358,34 @@ class SkillRanker(TrainablePipe):
             "taxonomy": lambda p: self._load_taxonomy(p.read_bytes()),
             "model": lambda p: self._load_model(p.read_bytes()),
         }
-        if "names" not in exclude:
-            self.finder = None
-        if (Path(path) / "names").exists():
-            deserialize["names"] = lambda p: self._load_names(p.read_bytes())
+        self._forget(exclude)
+        # Parts that not every ranker has.
+        for name, load in (
+            ("names", self._load_names),
+            ("spanner", self._load_spanner),
+        ):
+            part = Path(path) / name
+            if part.exists():
+                deserialize[name] = partial(_load_file, load)
         from_disk(path, deserialize, exclude)
         self._check_shapes(exclude)
         return self
 
     def _load_taxonomy(self, data: bytes) -> None:
         self._taxonomy = Taxonomy.from_bytes(data)
+
+    def _forget(self, exclude: Iterable[str]) -> None:
+        """What is saved may lack the parts that not every ranker has."""
+        if "names" not in exclude:
+            self.finder = None
+        if "spanner" not in exclude:
+            self.spanner = None
+
+    def _load_spanner(self, data: bytes) -> None:
+        # Brings torch and transformers.
+        from .spanner import SkillSpanner
+
+        self.spanner = SkillSpanner.from_bytes(data)
 
     def _load_names(self, data: bytes) -> None:
         self.finder = NameFinder.from_bytes(data)
@@ -371,6 +407,10 @@ class SkillRanker(TrainablePipe):
             raise ValueError(
                 Errors.S008.format(name=self.name, rows=n_rows, n=n_skills)
             )
+
+
+def _load_file(load: Callable[[bytes], None], path: Path) -> None:
+    load(path.read_bytes())
 
 
 def _overlap(span: Span, sentence: Span) -> bool:

@@ -19,5 +19,6 @@ from . import (
     negatives,  # noqa: F401
     pack,  # noqa: F401
     show,  # noqa: F401
+    spans,  # noqa: F401
     taxonomy,  # noqa: F401
 )

@@ -98,7 +98,7 @@ def encode_examples(
     with tqdm(total=len(docs), desc=desc, unit="sentence") as progress:
         for i in range(0, len(docs), SENTENCES_PER_PASS):
             segments = Segments.from_docs(
-                docs[i : i + SENTENCES_PER_PASS], ranker.phrases
+                docs[i : i + SENTENCES_PER_PASS], ranker.phrases, ranker.spanner
             )
             vectors.append(encoder.ops.to_numpy(encoder.predict(segments)))
             bounds = [*segments.starts, len(segments.spans)]
