@@ -1,4 +1,4 @@
-"""Rankers in one small file: weights of eight bits, and what a pipeline has to carry.
+"""Rankers in one small file: weights of seven bits, and what a pipeline has to carry.
 
 The file is what ``SkillRanker.from_bytes`` takes, but with every large array of floats
 rounded, and without the skills' descriptions, which nothing needs once classifiers are set.
@@ -25,7 +25,7 @@ SUFFIX = ".ranker"
 FORMAT = "spacy_skills.Ranker.v1"
 # Arrays with fewer numbers than these stay as they are: biases, norms, the four weights.
 MIN_SIZE = 4096
-LEVELS = 127
+LEVELS = 63
 # The other attributes are settings, which the config of the component that is loaded gives.
 KEPT_ATTRS = frozenset({"has_transformer"})
 
@@ -94,7 +94,7 @@ def read_compact(name: str | Path) -> bytes:
 
 
 def round_array(array: Any) -> Any:
-    """Rows of eight-bit integers with a scale each: at most half a step (1/254 of the row's
+    """Rows of seven-bit integers with a scale each: at most half a step (1/126 of the row's
     largest number) from the array. Small arrays and other values are returned as they are."""
     if not isinstance(array, numpy.ndarray) or array.size < MIN_SIZE:
         return array

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 import srsly
@@ -103,7 +103,7 @@ class SkillRanker(TrainablePipe):
         taxonomy: Taxonomy | None = None,
         labels: dict[str, int] | None = None,
         texts: dict[str, list[str]] | None = None,
-        spanner: "SkillSpanner | None" = None,
+        spanner: Callable | None = None,
         cache: Path | None = None,
     ) -> None:
         """Start every classifier from the encoder's vectors of its skill's names.
@@ -142,7 +142,7 @@ class SkillRanker(TrainablePipe):
         else:
             set_known(classifiers, counts)
         if spanner is not None:
-            self.spanner = spanner
+            self.spanner = cast("SkillSpanner", spanner)
         if self.finder is not None:
             self.finder.add_names(taxonomy, nlp.tokenizer, {})
 

@@ -81,7 +81,9 @@ class SkillSpanner:
             is_split_into_words=True,
             padding=True,
             truncation=True,
-            max_length=MAX_WORDPIECES,
+            max_length=min(
+                MAX_WORDPIECES, self.transformer.config.max_position_embeddings
+            ),
             return_tensors="pt",
         ).to(device)
         firsts = []

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import spacy
 import srsly
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from typer.testing import CliRunner
@@ -13,7 +13,7 @@ from spacy_skills.cli import skills_cli
 from spacy_skills.compact import MIN_SIZE, pack, restore_array, round_array, unpack
 from spacy_skills.spanner import SkillSpanner
 
-TEXT = "You bake bread and monitor patients.\n- Java is a plus"
+TEXT = "You bake bread and monitor patients. Java is a plus"
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ def skills(doc):
     return [(s.text, s.label_, s.kb_id_) for s in group], group.attrs["scores"]
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(
         "float32",
@@ -57,7 +58,7 @@ def skills(doc):
 def test_no_number_moves_by_more_than_half_a_step(array):
     restored = restore_array(round_array(array))
     assert restored.dtype == numpy.float32
-    step = numpy.abs(array).max(axis=1, keepdims=True) / 127
+    step = numpy.abs(array).max(axis=1, keepdims=True) / 63
     assert (numpy.abs(restored - array) <= step * 0.501).all()
 
 

@@ -80,7 +80,7 @@ def test_as_a_component_it_learns_and_is_saved(
             "name": tiny_encoder,
         },
     }
-    ranker = nlp.add_pipe("esco_skills", config={"model": model})
+    ranker = nlp.add_pipe("esco_skills", config={"model": model, "pretrained": None})
     ranker.initialize(
         lambda: [], nlp=nlp, taxonomy=taxonomy, labels={uri("bread"): 4, uri("sql"): 2}
     )

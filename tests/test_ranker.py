@@ -232,7 +232,9 @@ def test_uninitialised_component_says_what_to_do(tiny_encoder):
         "@architectures": "spacy_skills.TransformerEncoder.v1",
         "name": tiny_encoder,
     }
-    nlp.add_pipe("esco_skills", config={"model": {"encoder": model}})
+    nlp.add_pipe(
+        "esco_skills", config={"model": {"encoder": model}, "pretrained": None}
+    )
     with pytest.raises(ValueError, match=r"(?s)S004.*spacy_skills.Taxonomy.v1"):
         nlp.initialize()
     with pytest.raises(ValueError, match="S004"):
@@ -263,7 +265,9 @@ def test_a_taxonomy_of_one_skill(taxonomy, tiny_encoder):
         "@architectures": "spacy_skills.TransformerEncoder.v1",
         "name": tiny_encoder,
     }
-    ranker = nlp.add_pipe("esco_skills", config={"model": {"encoder": model}})
+    ranker = nlp.add_pipe(
+        "esco_skills", config={"model": {"encoder": model}, "pretrained": None}
+    )
     one = type(taxonomy)([taxonomy.skills[0]], taxonomy.groups.values())
     ranker.initialize(lambda: [], nlp=nlp, taxonomy=one, labels={})
     doc = nlp("Bake bread")
