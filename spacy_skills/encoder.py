@@ -190,7 +190,7 @@ def _predict(model: Model, texts: list[str]) -> Floats2d:
         hidden = transformer(**pieces).last_hidden_state.float()
         mask = pieces["attention_mask"][:, :, None].float()
         pooled = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-    return torch2xp(pooled, ops=model.ops)
+    return model.ops.asarray2f(torch2xp(pooled, ops=model.ops))
 
 
 def _pool_wordpieces(

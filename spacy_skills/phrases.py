@@ -82,6 +82,7 @@ def sentences(doc: Doc) -> list[Span]:
     found: list[Span] = []
     for start, end in split_ad(doc.text):
         sentence = doc.char_span(start, end, alignment_mode="expand")
+        assert sentence is not None  # it is for alignment_mode="strict" only
         # A token that reaches over the bound belongs to the sentence it starts in.
         first = max(sentence.start, found[-1].end) if found else sentence.start
         if first < sentence.end:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 from spacy.util import registry
-from thinc.api import Model, Ops
+from thinc.api import Model, Ops, get_array_module
 from thinc.types import Floats1d, Floats2d, Ints1d, Ints2d
 
 from .phrases import Segments
@@ -218,11 +218,14 @@ def _sums(
 ) -> Floats2d:
     """The sum of the vectors of each group of texts, [groups, width]."""
     vectors = encode([text for group in groups for text in group])
-    ends = numpy.cumsum([len(group) for group in groups])
-    sums = [
-        vectors[end - len(group) : end].sum(axis=0) for group, end in zip(groups, ends)
-    ]
-    return numpy.reshape(sums, (len(groups), -1))
+    sums: Any = get_array_module(vectors).zeros(
+        (len(groups), vectors.shape[1]), dtype="float32"
+    )
+    end = 0
+    for row, group in enumerate(groups):
+        start, end = end, end + len(group)
+        sums[row] = vectors[start:end].sum(axis=0)
+    return sums
 
 
 def log_prior(counts: numpy.ndarray) -> numpy.ndarray:

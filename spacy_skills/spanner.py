@@ -36,7 +36,7 @@ class SkillSpanner:
     def __init__(
         self, tokenizer: PreTrainedTokenizerFast, transformer: PreTrainedModel
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer: Any = tokenizer
         self.transformer = transformer
         self.head = torch.nn.Linear(transformer.config.hidden_size, LAYERS * 3)
 

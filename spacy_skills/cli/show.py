@@ -10,6 +10,7 @@ from wasabi import msg
 
 from ..ads import read_ads
 from ..files import write_file
+from ..phrases import sentences
 from . import skills_cli
 
 # displaCy is made for short labels, and breaks names of several words over the next ones.
@@ -44,7 +45,7 @@ def show_cli(
 def print_skills(doc: Doc, spans_key: str = "esco_skills") -> None:
     """Each sentence that asks for skills, and below it the skills, best first."""
     group = doc.spans[spans_key]
-    for sentence in doc.sents:
+    for sentence in sentences(doc):
         found = [
             (span.label_, f"{score:.2f}", span.text)
             for span, score in zip(group, group.attrs["scores"])
@@ -61,9 +62,9 @@ def render_skills(
     docs: list[Doc], spans_key: str = "esco_skills", per_sentence: int = 3
 ) -> str:
     """displaCy's span view of the sentences that ask for skills, the best ones of each."""
-    sentences = []
+    shown = []
     for doc in docs:
-        for sentence in doc.sents:
+        for sentence in sentences(doc):
             copy = sentence.as_doc()
             copy.spans[spans_key] = [
                 # The URI would hide the name in displaCy's small labels.
@@ -72,14 +73,14 @@ def render_skills(
                 if sentence.start <= s.start < sentence.end
             ][:per_sentence]
             if copy.spans[spans_key]:
-                sentences.append(copy)
+                shown.append(copy)
     options = {
         "spans_key": spans_key,
         "colors": dict.fromkeys(_labels(docs), "#9fc5e8"),
         "top_offset_step": 20,
     }
     page = displacy.render(
-        sentences, style="span", page=True, options=options, jupyter=False
+        shown, style="span", page=True, options=options, jupyter=False
     )
     return page.replace("</head>", f"{PAGE_STYLE}</head>", 1)
 
