@@ -1,6 +1,6 @@
 """Rankers in one small file: weights of seven bits, and what a pipeline has to carry.
 
-The file is what ``SkillRanker.from_bytes`` takes, but with every large array of floats
+The file is what ``SkillRanker.from_parts`` takes, but with every large array of floats
 rounded, and without the skills' descriptions, which nothing needs once classifiers are set.
 """
 
@@ -56,8 +56,8 @@ def pack(ranker: SkillRanker, finder: NameFinder) -> bytes:
     return srsly.msgpack_dumps({"format": FORMAT, "content": packed})
 
 
-def unpack(data: bytes, *, source: str = "bytes") -> bytes:
-    """What ``SkillRanker.from_bytes`` takes. Raises ValueError, naming the source, if the
+def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
+    """What ``SkillRanker.from_parts`` takes. Raises ValueError, naming the source, if the
     data is damaged or something else."""
     try:
         msg = srsly.msgpack_loads(data)
@@ -79,10 +79,10 @@ def unpack(data: bytes, *, source: str = "bytes") -> bytes:
             parts["spanner"] = srsly.msgpack_dumps(spanner)
     except (zlib.error, AttributeError, KeyError, TypeError, ValueError) as err:
         raise ValueError(Errors.S010.format(path=source, reason=err)) from err
-    return srsly.msgpack_dumps(parts)
+    return parts
 
 
-def read_compact(name: str | Path) -> bytes:
+def read_compact(name: str | Path) -> dict[str, bytes]:
     """Unpack a file, or by its name a ranker that comes with the package. Raises ValueError
     if there is none or it is damaged."""
     path = SHIPPED / f"{name}{SUFFIX}"

@@ -94,6 +94,5 @@ def make_skill_ranker(
         # Brings torch, which takes a second to import.
         from .compact import read_compact
 
-        # The settings are those given here, not those of the packed component.
-        ranker.from_bytes(read_compact(pretrained), exclude=["cfg", "vocab"])
+        ranker.from_parts(read_compact(pretrained))
     return ranker

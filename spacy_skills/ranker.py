@@ -13,7 +13,6 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples
 from spacy.util import SimpleFrozenList, from_disk, to_disk
-from spacy.util import from_bytes as from_bytes_
 from spacy.util import to_bytes as to_bytes_
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
 # Bounds the memory of a forward pass: 64 sentences × 14k skills are 3.6 MB a matrix.
 SENTENCES_PER_PASS = 64
+# What not every ranker has, and the names of their files.
+OPTIONAL_PARTS = {"names", "spanner"}
 
 
 class SkillRanker(TrainablePipe):
@@ -319,7 +320,13 @@ class SkillRanker(TrainablePipe):
     def from_bytes(
         self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SkillRanker":
-        deserialize = {
+        return self.from_parts(srsly.msgpack_loads(bytes_data), exclude=exclude)
+
+    def from_parts(
+        self, parts: dict[str, bytes], *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> "SkillRanker":
+        """Load what ``to_bytes`` joins; parts that are not there stay as they are."""
+        deserialize: dict[str, Callable[[bytes], Any]] = {
             "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
             "taxonomy": self._load_taxonomy,
@@ -328,7 +335,9 @@ class SkillRanker(TrainablePipe):
             "spanner": self._load_spanner,
         }
         self._forget(exclude)
-        from_bytes_(bytes_data, deserialize, exclude)
+        for name, load in deserialize.items():
+            if name in parts and name not in exclude:
+                load(parts[name])
         self._check_shapes(exclude)
         return self
 
@@ -347,6 +356,9 @@ class SkillRanker(TrainablePipe):
             serialize["names"] = lambda p: p.write_bytes(names())
         if self.spanner is not None:
             serialize["spanner"] = self.spanner.to_disk
+        for name in OPTIONAL_PARTS - set(serialize):
+            # Left by another ranker that was saved here before.
+            (Path(path) / name).unlink(missing_ok=True)
         to_disk(path, serialize, exclude)
 
     def from_disk(
@@ -359,13 +371,11 @@ class SkillRanker(TrainablePipe):
             "model": lambda p: self._load_model(p.read_bytes()),
         }
         self._forget(exclude)
-        # Parts that not every ranker has.
         for name, load in (
             ("names", self._load_names),
             ("spanner", self._load_spanner),
         ):
-            part = Path(path) / name
-            if part.exists():
+            if (Path(path) / name).exists():
                 deserialize[name] = partial(_load_file, load)
         from_disk(path, deserialize, exclude)
         self._check_shapes(exclude)

@@ -59,7 +59,7 @@ def test_no_number_moves_by_more_than_half_a_step(array):
     restored = restore_array(round_array(array))
     assert restored.dtype == numpy.float32
     step = numpy.abs(array).max(axis=1, keepdims=True) / 63
-    assert (numpy.abs(restored - array) <= step * 0.501).all()
+    assert (numpy.abs(restored - array) <= step * 0.501 + 1e-37).all()
 
 
 def test_small_arrays_stay_exact():
@@ -113,7 +113,7 @@ def test_embeddings_that_encoder_and_spanner_share_are_kept_once(nlp, tiny_encod
     size = 4 * sum(weights.numel() for weights in embeddings.parameters())
     whole = len(srsly.msgpack_dumps(ranker.spanner.to_dict()))
     assert with_spanner - alone < whole - size
-    parts = srsly.msgpack_loads(unpack(pack(ranker, finder)))
+    parts = unpack(pack(ranker, finder))
     sentence = [nlp("Bake bread.")[:]]
     restored = SkillSpanner.from_bytes(parts["spanner"])
     assert restored(sentence) == ranker.spanner(sentence)

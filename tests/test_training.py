@@ -6,6 +6,7 @@ import numpy
 import pytest
 import spacy
 import srsly
+from spacy.cli import app
 from spacy.cli.debug_config import debug_config
 from spacy.cli.evaluate import evaluate
 from spacy.cli.init_config import fill_config
@@ -13,10 +14,12 @@ from spacy.cli.train import train
 from typer.testing import CliRunner
 
 from spacy_skills.cli import skills_cli
+from spacy_skills.spanner import SkillSpanner
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-COMPARISONS = {"compare.cfg", "factors.cfg"}
-CONFIG_NAMES = sorted({path.name for path in CONFIGS.glob("*.cfg")} - COMPARISONS)
+# Those of `skills compare`, and the one that only `spacy assemble` reads.
+OTHERS = {"compare.cfg", "factors.cfg", "pretrained.cfg"}
+CONFIG_NAMES = sorted({path.name for path in CONFIGS.glob("*.cfg")} - OTHERS)
 SENTENCES = [
     "You know {} and work with servers every day",
     "Our developers use {} to build what the customers want",
@@ -144,3 +147,29 @@ def test_configs_are_complete(config, overrides, tiny_encoder, tmp_path):
 def test_labels_are_plain_counts(corpus):
     counts = srsly.read_json(corpus / "labels.json")
     assert counts and all(isinstance(count, int) for count in counts.values())
+
+
+def test_the_shipped_ranker_s_config_assembles(
+    corpus, taxonomy_path, tiny_encoder, tmp_path
+):
+    SkillSpanner.from_base(tiny_encoder, 1).to_disk(tmp_path / "spanner")
+    bake = "http://example.org/skill/bread"
+    (tmp_path / "texts.tsv").write_text(f"uri\tskill\ttext\n{bake}\tx\tloaves\n")
+    (tmp_path / "dropped.jsonl").write_text("")
+    settings = {
+        "taxonomy": taxonomy_path,
+        "labels": corpus / "labels.json",
+        "drop_names": tmp_path / "dropped.jsonl",
+        "encoder": tiny_encoder,
+        "spanner": tmp_path / "spanner",
+        "texts": tmp_path / "texts.tsv",
+    }
+    args = ["assemble", str(CONFIGS / "pretrained.cfg"), str(tmp_path / "pipeline")]
+    for name, value in settings.items():
+        args += [f"--paths.{name}", str(value)]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.output
+    nlp = spacy.load(tmp_path / "pipeline")
+    ranker = nlp.get_pipe("esco_skills")
+    assert ranker.spanner is not None and len(ranker.labels) == 11
+    assert len(nlp("You bake bread.").spans["esco_skills"]) == 5
