@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
+from .encoder import mean_pool
 from .errors import Errors
 from .neighbours import NeighbourTable, cosine_table
 from .taxonomy import Taxonomy
@@ -152,8 +153,7 @@ class TextModel:
         # bfloat16 halves the time on CPUs and GPUs that know it.
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             hidden = self.transformer(**pieces).last_hidden_state
-        mask = pieces["attention_mask"][:, :, None].float()
-        pooled = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
+        pooled = mean_pool(hidden, pieces["attention_mask"])
         return torch.nn.functional.normalize(pooled, dim=1)
 
     def save(self, path: Path) -> None:

@@ -61,8 +61,8 @@ def build_transformer_encoder(
 
     name: hub name or local folder of the weights.
     frozen: no gradients reach the transformer. Texts met in training are encoded once.
-    mixed_precision: in training as spacy-transformers has it; else bfloat16, which takes a
-        third of the time on CPUs that know it and more on others.
+    mixed_precision: in training as spacy-transformers has it; else bfloat16, which is
+        faster on CPUs that know it and slower on others.
     """
     transformer = TransformerModel(
         name,
@@ -187,10 +187,15 @@ def _predict(model: Model, texts: list[str]) -> Floats2d:
         torch.inference_mode(),
         torch.autocast(device.type, torch.bfloat16, enabled=model.attrs["bfloat16"]),
     ):
-        hidden = transformer(**pieces).last_hidden_state.float()
-        mask = pieces["attention_mask"][:, :, None].float()
-        pooled = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        hidden = transformer(**pieces).last_hidden_state
+        pooled = mean_pool(hidden, pieces["attention_mask"])
     return model.ops.asarray2f(torch2xp(pooled, ops=model.ops))
+
+
+def mean_pool(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """[texts, width] float32: the mean over the wordpieces that are no padding."""
+    mask = attention_mask[:, :, None].float()
+    return (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 def _pool_wordpieces(

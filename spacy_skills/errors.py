@@ -320,3 +320,7 @@ class Errors(metaclass=ErrorsWithCodes):
         "{path}, line {line}, is no marked sentence: {reason}. A line is a JSON object with "
         "the lists tokens, tags_skill and tags_knowledge (O, B or I), all of one length."
     )
+    S804 = (
+        "Sentences of a benchmark can only be left out if its labels can be read. Give the "
+        "taxonomy too (--taxonomy)."
+    )

@@ -22,9 +22,6 @@ class NameIndex:
             if words > self._longest.get(first, 0):
                 self._longest[first] = words
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def find(self, words: Sequence[str]) -> Iterator[tuple[int, int, Sequence[int]]]:
         """(start, end, rows) of every name in the words, overlapping ones too."""
         for start, word in enumerate(words):

@@ -15,7 +15,6 @@ from thinc.types import Floats2d, Ints1d
 
 from .errors import Errors
 from .evidence import Candidate, LiteralMatch, literal_matches, top_skills
-from .finder import NameFinder
 from .linear import set_known
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
@@ -43,8 +42,6 @@ class SkillRanker(SavedRanker):
         name: str = "esco_skills",
         *,
         phrases: PhraseFunction,
-        finder: NameFinder | None = None,
-        spanner: "SkillSpanner | None" = None,
         top_k: int = 5,
         threshold: float = 0.0,
         spans_key: str = "esco_skills",
@@ -56,8 +53,8 @@ class SkillRanker(SavedRanker):
         self.model = model
         self.name = name
         self.phrases = phrases
-        self.finder = finder
-        self.spanner = spanner
+        self.finder = None
+        self.spanner = None
         self.scorer = scorer
         self.cfg: dict[str, Any] = {
             "top_k": top_k,

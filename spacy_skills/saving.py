@@ -59,7 +59,8 @@ class SavedRanker(TrainablePipe):
     def from_parts(
         self, parts: dict[str, bytes], *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SavedRanker":
-        """Load what ``to_bytes`` joins; parts that are not there stay as they are."""
+        """Load what ``to_bytes`` joins. Without them there is no finder and no spanner
+        afterwards; other parts that are missing stay as they are."""
         deserialize: dict[str, Callable[[bytes], Any]] = {
             "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),

@@ -145,6 +145,8 @@ def test_command(marked, tmp_path, tiny_encoder):
     result = CliRunner().invoke(skills_cli, [*args, "--epochs", "1"])
     assert result.exit_code == 0, result.output
     assert read_spanner(output).transformer.config.num_hidden_layers == 1
+    result = CliRunner().invoke(skills_cli, [*args, "--exclude", str(tmp_path)])
+    assert result.exit_code == 1 and "S804" in result.output
     args[1] = "nowhere.jsonl"
     result = CliRunner().invoke(skills_cli, args)
     assert result.exit_code == 1

@@ -6,6 +6,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from ..benchmark import read_benchmarks
+from ..errors import Errors
 from ..esco import load_taxonomy
 from . import skills_cli
 
@@ -21,7 +22,7 @@ def spans_cli(
     exclude: Path | None = Option(
         None, help="Benchmark whose sentences are not to be trained on"
     ),
-    taxonomy: Path | None = Option(None, help="Taxonomy of that benchmark"),
+    taxonomy: Path | None = Option(None, help="Taxonomy of the benchmark's labels"),
     epochs: int = Option(5, min=1, help="How often each sentence is met"),
     batch_size: int = Option(32, min=1, help="Sentences in a step"),
     learn_rate: float = Option(1.5e-4, min=0.0, help="The highest learning rate"),
@@ -36,7 +37,9 @@ def spans_cli(
     settings = Settings(epochs, batch_size, learn_rate, seed=seed)
     try:
         known: list[str] = []
-        if exclude is not None and taxonomy is not None:
+        if exclude is not None:
+            if taxonomy is None:
+                raise ValueError(Errors.S804)
             sets = read_benchmarks(exclude, load_taxonomy(taxonomy))
             known = [text for benchmark in sets for text, _ in benchmark.sentences]
         sentences = read_marked(marked, known)
