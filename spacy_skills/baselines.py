@@ -4,13 +4,62 @@ Each is called with a batch of docs, one sentence each, and yields a sentence's 
 all skills, [skills], higher is better.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
+from wasabi import msg
 
+from .evidence import literal_matches
+from .finder import NameFinder
 from .taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from .ranker import SkillRanker
+
+Ranker = Callable[[Sequence[Doc]], Iterator[numpy.ndarray]]
+
+
+def make_baselines(
+    nlp: Language, component: "SkillRanker", encoder: str | None = None
+) -> dict[str, Ranker]:
+    """All of them that can be made, by name, for the skills of a pipeline's component. Prints
+    which were left out, and why.
+
+    encoder: of the cosine to names, a folder or a name of the hub; all-MiniLM-L6-v2 as it
+        comes if None. Raises ValueError if an encoder that was named can't be had.
+    """
+    taxonomy = component.taxonomy
+    rankers: dict[str, Ranker] = {}
+    msg.text(f"Encoding the names of {len(taxonomy)} skills")
+    try:
+        rankers["untrained encoder"] = NameCosine(taxonomy, _text_encoder(encoder))
+    except ValueError as err:
+        if encoder is not None:
+            raise
+        msg.info(f"Left out the untrained encoder: {err}")
+    matches_key = component.cfg["matches_key"]
+    matched = "esco_matcher" in (nlp.get_pipe_meta(p).factory for p in nlp.pipe_names)
+    if matched or component.finder is not None:
+        finder = component.finder
+        rankers["literal match"] = LiteralMatch(taxonomy, matches_key, finder)
+    else:
+        msg.info("Left out literal match: the pipeline has no component esco_matcher")
+    if importlib.util.find_spec("bm25s") is not None:
+        rankers["BM25 on names"] = NameBM25(taxonomy, nlp)
+    else:
+        msg.info("Left out BM25: it needs pip install 'spacy-skills[benchmark]'")
+    return rankers
+
+
+def _text_encoder(name: str | None) -> Callable[[Sequence[str]], numpy.ndarray]:
+    # Brings the transformers library, which costs seconds to import.
+    from .encoder import TextEncoder
+
+    return TextEncoder(name)
 
 
 class NameCosine:
@@ -30,19 +79,24 @@ class NameCosine:
 
 
 class LiteralMatch:
-    """Tokens of the longest mention that ``esco_matcher`` found, 0 without one."""
+    """Tokens of the longest mention, 0 without one: see ``literal_matches``."""
 
-    def __init__(self, taxonomy: Taxonomy, spans_key: str = "esco_matches"):
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        spans_key: str = "esco_matches",
+        finder: NameFinder | None = None,
+    ):
         self.taxonomy = taxonomy
         self.spans_key = spans_key
+        self.finder = finder
 
     def __call__(self, docs: Sequence[Doc]) -> Iterator[numpy.ndarray]:
         for doc in docs:
             scores = numpy.zeros(len(self.taxonomy), dtype="float32")
-            for span in doc.spans.get(self.spans_key, ()):
-                if span.kb_id_ in self.taxonomy:
-                    row = self.taxonomy.index(span.kb_id_)
-                    scores[row] = max(scores[row], len(span))
+            found = literal_matches(doc[:], self.spans_key, self.taxonomy, self.finder)
+            for row, match in found.items():
+                scores[row] = match.end - match.start
             yield scores
 
 

@@ -85,12 +85,19 @@ def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
 def read_compact(name: str | Path) -> dict[str, bytes]:
     """Unpack a file, or by its name a ranker that comes with the package. Raises ValueError
     if there is none or it is damaged."""
-    path = SHIPPED / f"{name}{SUFFIX}"
-    if not path.is_file():
-        path = Path(name)
+    path = _shipped(name) if is_shipped(name) else Path(name)
     if not path.is_file():
         raise ValueError(Errors.S011.format(path=path))
     return unpack(path.read_bytes(), source=str(path))
+
+
+def is_shipped(name: str | Path) -> bool:
+    """Whether a ranker of this name comes with the package."""
+    return _shipped(name).is_file()
+
+
+def _shipped(name: str | Path) -> Path:
+    return SHIPPED / f"{name}{SUFFIX}"
 
 
 def round_array(array: Any) -> Any:

@@ -248,6 +248,14 @@ class Errors(metaclass=ErrorsWithCodes):
         "Nothing to score in {path}: no sentence has a label that is a skill of the "
         "taxonomy. Labels it does not have: {labels}. Check language and version of both."
     )
+    S410 = (
+        "{path} is no object of URIs and numbers. Give the labels.json that `spacy skills "
+        "corpus` wrote."
+    )
+    S411 = (
+        "'{pipeline}' has other skills, or in another order: sentence scores of the two "
+        "can't be compared. Make both from the same taxonomy."
+    )
     # negative sampling
     S501 = "The table of neighbours {path} is damaged: {reason}. Delete it to have it made again."
     S502 = (

@@ -19,6 +19,7 @@ from spacy_skills.benchmark import (
     read_benchmarks,
 )
 from spacy_skills.cli.benchmark import PipelineRanker, score_rankers
+from spacy_skills.compact import pack
 from spacy_skills.encoder import TextEncoder
 from spacy_skills.taxonomy import Skill, Taxonomy
 
@@ -237,21 +238,22 @@ def run(make_nlp, tmp_path):
     return folder, invoke
 
 
-def test_command_prints_tables_and_writes_results(run, write, tmp_path):
+def test_command_prints_tables_and_writes_results(run, tmp_path, tiny_encoder):
     folder, invoke = run
     sets = tmp_path / "sets"
     sets.mkdir()
     (sets / "house.csv").write_text(SPANS_CSV, encoding="utf8")
     (sets / "tech.csv").write_text(SKILLS_CSV, encoding="utf8")
     output = tmp_path / "results.json"
-    code, printed = invoke(folder, sets, "--output", output, "--bootstrap", 50)
+    arguments = ["--output", output, "--bootstrap", 50, "--encoder", tiny_encoder]
+    code, printed = invoke(folder, sets, *arguments)
     assert code == 0, printed
     assert "house" in printed and "2 sentences scored, 3 left out" in printed
     assert "be nice" in printed and "1 LABEL NOT PRESENT" in printed
     results = json.loads(output.read_text(encoding="utf8"))
     assert list(results) == ["house", "tech"]
     rankers = results["house"]["rankers"]
-    expected = ["esco_skills", "cosine to names", "literal match"]
+    expected = ["esco_skills", "untrained encoder", "literal match"]
     if importlib.util.find_spec("bm25s"):
         expected.append("BM25 on names")
     assert list(rankers) == expected
@@ -260,6 +262,10 @@ def test_command_prints_tables_and_writes_results(run, write, tmp_path):
     for scores in rankers.values():
         for score in scores.values():
             assert 0 <= score["low"] <= score["mean"] <= score["high"] <= 1
+    gain = results["house"]["gains"]["gain over literal match"]["esco_mrr"]
+    ours, theirs = (rankers[r]["esco_mrr"]["mean"] for r in (expected[0], expected[2]))
+    assert gain["mean"] == pytest.approx(ours - theirs)
+    assert gain["low"] <= gain["mean"] <= gain["high"]
     assert results["house"]["left_out"]["unknown"] == {"be nice": 1}
     assert not list(tmp_path.glob("*.partial"))
 
@@ -270,6 +276,57 @@ def test_command_without_baselines(run, write, tmp_path):
     code, _ = invoke(folder, write(SPANS_CSV), "--no-baselines", "-o", output)
     results = json.loads(output.read_text(encoding="utf8"))
     assert code == 0 and list(results["house"]["rankers"]) == ["esco_skills"]
+
+
+def test_command_finds_names_without_a_matcher(make_nlp, write, tmp_path, tiny_encoder):
+    """A packed ranker is a pipeline, and its finder the literal match."""
+    nlp = make_nlp()
+    finder = nlp.get_pipe("esco_matcher").finder
+    packed, output = tmp_path / "small.ranker", tmp_path / "results.json"
+    packed.write_bytes(pack(nlp.get_pipe("esco_skills"), finder))
+    arguments = [str(packed), str(write(SPANS_CSV)), "-o", str(output)]
+    arguments += ["--encoder", tiny_encoder]
+    result = CliRunner().invoke(app, ["skills", "benchmark", *arguments])
+    assert result.exit_code == 0, result.output
+    rankers = json.loads(output.read_text())["house"]["rankers"]
+    assert rankers["literal match"]["esco_rp1"]["mean"] == 0.5
+
+
+def test_command_compares_two_pipelines(run, make_nlp, write, tmp_path):
+    folder, invoke = run
+    path, output = write(SPANS_CSV), tmp_path / "results.json"
+    arguments = ["--no-baselines", "-o", output, "--against"]
+    code, printed = invoke(folder, path, *arguments, folder)
+    assert code == 0, printed
+    house = json.loads(output.read_text())["house"]
+    gains = house["gains"][f"gain over {folder}"]
+    assert all(score == {"mean": 0, "low": 0, "high": 0} for score in gains.values())
+
+    code, printed = invoke(folder, path, *arguments, "esco-1.1.1-en")
+    assert code == 1 and "S411" in printed
+
+
+def test_command_scores_rare_skills_apart(run, write, tmp_path):
+    folder, invoke = run
+    path, output = write(SPANS_CSV), tmp_path / "results.json"
+    counts = tmp_path / "labels.json"
+    counts.write_text(
+        json.dumps({uri("bread"): 30, uri("pastry"): 19, uri("sql"): 1000})
+    )
+    arguments = ["--no-baselines", "-o", output, "--counts", counts]
+    code, printed = invoke(folder, path, *arguments)
+    assert code == 0 and "1 to 19 (1 scored)" in printed
+    house = json.loads(output.read_text())["house"]
+    scored = {name: part["scored"] for name, part in house["by_count"].items()}
+    assert scored == {"none": 0, "1 to 19": 1, "20 to 999": 0, "1000 or more": 1}
+    both = [house["by_count"][r]["rankers"] for r in ("1 to 19", "1000 or more")]
+    means = [part["esco_skills"]["esco_mrr"]["mean"] for part in both]
+    whole = house["rankers"]["esco_skills"]["esco_mrr"]["mean"]
+    assert sum(means) / 2 == pytest.approx(whole)
+
+    counts.write_text("[1]")
+    code, printed = invoke(folder, path, *arguments)
+    assert code == 1 and "S410" in printed
 
 
 def test_command_reads_what_convert_writes(run, write, taxonomy_path, tmp_path):

@@ -1,8 +1,6 @@
 """``python -m spacy skills benchmark``: a pipeline and baselines on labelled sentences."""
 
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,26 +10,25 @@ import srsly
 from spacy.cli._util import setup_gpu
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.util import load_model, minibatch
+from spacy.util import minibatch
 from tqdm import tqdm
 from typer import Argument, Option
 from wasabi import msg
 
-from ..baselines import LiteralMatch, NameBM25, NameCosine
-from ..benchmark import Benchmark, make_sentence_doc, read_benchmarks
+from ..baselines import Ranker, make_baselines
+from ..benchmark import make_sentence_doc, read_benchmarks
 from ..errors import Errors
 from ..esco import load_taxonomy
 from ..files import write_file
-from ..scorer import METRICS, bootstrap_intervals, sentence_scores
+from ..scorer import METRICS, sentence_scores
+from ..taxonomy import Taxonomy
 from . import skills_cli
+from .benchmark_report import by_count, print_result, summarise
+from .pipelines import open_pipeline
 
 if TYPE_CHECKING:
     from ..ranker import SkillRanker
 
-# A batch of docs, one sentence each, to the scores of each over all skills.
-Ranker = Callable[[Sequence[Doc]], Iterator[numpy.ndarray]]
-
-HEADER = ("", "MRR", "RP@1", "RP@5", "RP@10")
 DOCS_PER_BATCH = 64
 
 
@@ -49,16 +46,45 @@ def benchmark_cli(
     output: Path | None = Option(
         None, "--output", "-o", dir_okay=False, help="JSON file for the results"
     ),
-    baselines: bool = Option(True, help="Rank by names, literal match and BM25 too"),
+    against: str | None = Option(
+        None,
+        "--against",
+        "-a",
+        help="Another pipeline with the same skills, to compare",
+    ),
+    counts: Path | None = Option(
+        None,
+        "--counts",
+        "-c",
+        help="The corpus' labels.json: score sentences of rare and of frequent skills apart",
+    ),
+    baselines: bool = Option(
+        True, help="Rank by an untrained encoder, literal match and BM25 too"
+    ),
+    encoder: str | None = Option(
+        None, help="Folder or hub name of the untrained encoder [all-MiniLM-L6-v2]"
+    ),
     bootstrap: int = Option(1000, min=1, help="Resamples for the intervals"),
     use_gpu: int = Option(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
 ):
     """Rank all skills for each sentence of a benchmark: MRR, RP@1, RP@5 and RP@10 in
-    points, with 95% bootstrap intervals over the sentences."""
+    points, with 95% bootstrap intervals over the sentences, and the pipeline's gains over the
+    other rankers, paired by sentence.
+
+    PIPELINE may be a packed ranker, such as the one that comes with the package:
+    esco-1.1.1-en.
+    """
     setup_gpu(use_gpu)
     try:
         results = run_benchmark(
-            pipeline, benchmark, taxonomy, baselines=baselines, resamples=bootstrap
+            pipeline,
+            benchmark,
+            taxonomy,
+            against=against,
+            counts=None if counts is None else read_counts(counts),
+            baselines=baselines,
+            encoder=encoder,
+            resamples=bootstrap,
         )
         if output is not None:
             write_file(output, srsly.json_dumps(results, indent=2).encode())
@@ -72,17 +98,24 @@ def run_benchmark(
     path: Path,
     taxonomy: Path | None = None,
     *,
+    against: str | None = None,
+    counts: Mapping[str, int] | None = None,
     baselines: bool = True,
+    encoder: str | None = None,
     resamples: int = 1000,
 ) -> dict[str, Any]:
-    """Score a pipeline on the sets of a benchmark, and print a table for each.
+    """Score a pipeline on the sets of a benchmark, and print tables for each.
 
-    RETURNS: for each set by name, the number of sentences scored, what was left out, and
-        for each ranker the means and the ends of their 95% intervals, as fractions.
+    against: another pipeline that is scored too. counts: distant sentences of each skill, by
+        URI, to score sentences by the count of their rarest skill. encoder: see
+        make_baselines.
+    RETURNS: for each set by name, the number of sentences scored, what was left out, and for
+        each ranker the means and the ends of their 95% intervals, as fractions; the same for
+        the pipeline's paired gains over the others, and with counts for each range of them.
     Raises ValueError or OSError if pipeline, taxonomy or benchmark can't be read or have no
     labels in common.
     """
-    nlp = load_model(pipeline)
+    nlp = open_pipeline(pipeline)
     name, component = find_component(nlp, pipeline)
     skills = component.taxonomy
     labels = skills if taxonomy is None else load_taxonomy(taxonomy)
@@ -92,8 +125,10 @@ def run_benchmark(
         examples = ", ".join(unknown[:5]) or "none"
         raise ValueError(Errors.S409.format(path=path, labels=examples))
     rankers: dict[str, Ranker] = {name: PipelineRanker(component)}
+    if against is not None:
+        rankers[against] = AnotherPipeline(against, skills)
     if baselines:
-        rankers.update(_make_baselines(nlp, component))
+        rankers.update(make_baselines(nlp, component, encoder))
     results = {}
     for benchmark in sets:
         gold = [
@@ -102,9 +137,25 @@ def run_benchmark(
         ]
         gold = [(text, rows) for text, rows in gold if rows]
         scores = score_rankers(nlp, name, gold, rankers, desc=benchmark.name)
-        results[benchmark.name] = _summarise(benchmark, len(gold), scores, resamples)
-        _print_table(benchmark, results[benchmark.name])
+        result = summarise(benchmark, len(gold), scores, resamples)
+        if counts is not None:
+            rarest = [
+                min(counts.get(skills.uris[r], 0) for r in rows) for _, rows in gold
+            ]
+            result["by_count"] = by_count(numpy.array(rarest), scores, resamples)
+        results[benchmark.name] = result
+        print_result(benchmark.name, result)
     return results
+
+
+def read_counts(path: Path) -> dict[str, int]:
+    """The corpus' labels.json. Raises OSError or ValueError."""
+    counts = srsly.read_json(path)
+    if not isinstance(counts, dict) or not all(
+        isinstance(n, int) for n in counts.values()
+    ):
+        raise ValueError(Errors.S410.format(path=path))
+    return counts
 
 
 class PipelineRanker:
@@ -119,6 +170,23 @@ class PipelineRanker:
                 text = (ranked[0].doc if doc is None else doc).text
                 raise ValueError(Errors.S407.format(sentence=text))
             yield ranked[1]
+
+
+class AnotherPipeline:
+    """A pipeline on the texts of another one's docs. Raises ValueError if it has other
+    skills."""
+
+    def __init__(self, pipeline: str, taxonomy: Taxonomy):
+        self.nlp = open_pipeline(pipeline)
+        name, component = find_component(self.nlp, pipeline)
+        if component.taxonomy.uris != taxonomy.uris:
+            raise ValueError(Errors.S411.format(pipeline=pipeline))
+        self.later = self.nlp.pipe_names[self.nlp.pipe_names.index(name) :]
+        self.rank = PipelineRanker(component)
+
+    def __call__(self, docs: Sequence[Doc]) -> Iterator[numpy.ndarray]:
+        own = (make_sentence_doc(self.nlp, doc.text) for doc in docs)
+        yield from self.rank(list(self.nlp.pipe(own, disable=self.later)))
 
 
 def score_rankers(
@@ -156,77 +224,3 @@ def find_component(nlp: Language, pipeline: str) -> tuple[str, "SkillRanker"]:
             return name, cast("SkillRanker", component)
     pipes = ", ".join(nlp.pipe_names) or "none"
     raise ValueError(Errors.S408.format(pipeline=pipeline, pipes=pipes))
-
-
-def _make_baselines(nlp: Language, component: "SkillRanker") -> dict[str, Ranker]:
-    # Brings the transformers library, which costs seconds to import.
-    from ..encoder import encode_texts
-
-    taxonomy, model = component.taxonomy, component.model
-
-    def encode(texts: Sequence[str]) -> numpy.ndarray:
-        return model.ops.to_numpy(encode_texts(model.layers[0], texts, nlp))
-
-    msg.text(f"Encoding the names of {len(taxonomy)} skills")
-    rankers: dict[str, Ranker] = {"cosine to names": NameCosine(taxonomy, encode)}
-    factories = {nlp.get_pipe_meta(pipe).factory for pipe in nlp.pipe_names}
-    if "esco_matcher" in factories:
-        rankers["literal match"] = LiteralMatch(taxonomy)
-    else:
-        msg.info("Left out literal match: the pipeline has no component esco_matcher")
-    if importlib.util.find_spec("bm25s") is not None:
-        rankers["BM25 on names"] = NameBM25(taxonomy, nlp)
-    else:
-        msg.info("Left out BM25: it needs pip install 'spacy-skills[benchmark]'")
-    return rankers
-
-
-def _summarise(
-    benchmark: Benchmark,
-    n_scored: int,
-    scores: dict[str, numpy.ndarray],
-    resamples: int,
-) -> dict[str, Any]:
-    left_out = asdict(benchmark.report)
-    left_out["unscored"] += len(benchmark.sentences) - n_scored
-    rankers: dict[str, dict] = {}
-    for ranker, values in scores.items():
-        if n_scored:
-            low, high = bootstrap_intervals(values, resamples).tolist()
-            columns = zip(METRICS, values.mean(axis=0).tolist(), low, high)
-            rankers[ranker] = {
-                metric: {"mean": mean, "low": lo, "high": hi}
-                for metric, mean, lo, hi in columns
-            }
-    return {"scored": n_scored, "left_out": left_out, "rankers": rankers}
-
-
-def _print_table(benchmark: Benchmark, result: dict[str, Any]) -> None:
-    rows = [
-        (ranker, *(_format_score(scores[metric]) for metric in METRICS))
-        for ranker, scores in result["rankers"].items()
-    ]
-    left_out = result["left_out"]
-    msg.divider(benchmark.name)
-    if rows:
-        msg.table(rows, header=HEADER, divider=True, aligns=("l", *"rrrr"))
-    else:
-        msg.warn("No sentence has a label that is a skill of the taxonomy")
-    msg.text(f"{result['scored']} sentences scored, {left_out['unscored']} left out")
-    markers = [
-        f"{count} {marker or 'empty'}"
-        for marker, count in left_out["without_label"].items()
-    ]
-    msg.text(
-        f"{left_out['labels']} labels read; no skill: {', '.join(markers) or 'none'}"
-    )
-    unknown = sorted(left_out["unknown"])
-    if unknown:
-        more = ", …" if len(unknown) > 10 else ""
-        labels = ", ".join(unknown[:10]) + more
-        msg.warn(f"{len(unknown)} labels are not in the taxonomy: {labels}")
-
-
-def _format_score(score: dict[str, float]) -> str:
-    mean, low, high = (100 * score[key] for key in ("mean", "low", "high"))
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
