@@ -318,6 +318,23 @@ class Errors(metaclass=ErrorsWithCodes):
         "{path} is the checkpoint of a run with other texts or settings. Choose another "
         "output folder, or delete the checkpoint to begin anew."
     )
+    S706 = "There is no file {path} with judged spans. Check the path."
+    S707 = (
+        'Can\'t read {path}, line {line}: {reason}. The first line is {{"skills": [URI, …]}}, '
+        "each further one a span with sentence or digest, start, end, chosen and rejected."
+    )
+    S708 = (
+        "None of the {n} texts of {path} is among the ads. Give the ads that were judged "
+        "(--ads), with the right --text-field."
+    )
+    S709 = (
+        "Only a 'spacy_skills.TransformerEncoder.v1' under classifiers with names can be "
+        "tuned. Assemble the pipeline with configs/pretrained.cfg."
+    )
+    S710 = (
+        "There are {n} judged spans with chosen and rejected skills, and {texts} written texts, "
+        "of skills of the pipeline: give at least one of each, of the same taxonomy."
+    )
     # the spanner
     S801 = (
         "Can't load the spanner: {reason}\nThe data is damaged or no file of `spacy skills "

@@ -10,8 +10,8 @@ import srsly
 import torch
 from tqdm import tqdm
 
-from .contrastive import trainable
 from .errors import Errors
+from .fine_tuning import trainable
 from .spanner import BEGIN, INSIDE, OUTSIDE, SkillSpanner
 
 TAGS = {"O": OUTSIDE, "B": BEGIN, "I": INSIDE}

@@ -1,12 +1,13 @@
 """Texts that were written to ask for a skill, mostly without its name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spacy.util import registry
 
 from .ads import Lines
 from .errors import Errors
+from .taxonomy import Taxonomy
 
 COLUMNS = ["uri", "skill", "text"]
 
@@ -34,6 +35,19 @@ def read_skill_texts(paths: list[Path] | Path | None = None) -> dict[str, list[s
                 raise ValueError(Errors.S703.format(path=path, line=lines.number))
             texts.setdefault(row[0], []).append(row[2])
     return texts
+
+
+def text_rows(
+    texts: Mapping[str, Sequence[str]], taxonomy: Taxonomy
+) -> list[tuple[str, int]]:
+    """Each text with the row of its skill; those of skills that the taxonomy lacks are left
+    out."""
+    return [
+        (text, taxonomy.index(uri))
+        for uri, written in texts.items()
+        if uri in taxonomy
+        for text in written
+    ]
 
 
 def _list(paths: list[Path] | Path | None) -> Iterable[Path]:

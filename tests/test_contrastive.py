@@ -6,16 +6,16 @@ import torch
 from conftest import uri
 from typer.testing import CliRunner
 
-from spacy_skills import contrastive
+from spacy_skills import contrastive, fine_tuning
 from spacy_skills.cli import skills_cli
 from spacy_skills.contrastive import (
     Batch,
     Batches,
     Settings,
-    average,
     ranking_loss,
     train_encoder,
 )
+from spacy_skills.fine_tuning import TextModel, average
 from spacy_skills.neighbours import cosine_table
 from spacy_skills.texts import read_skill_texts
 
@@ -87,7 +87,7 @@ def test_average_lies_between():
 def test_training_interrupted_gives_the_same_encoder(
     taxonomy, pairs, tiny_encoder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(contrastive, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(fine_tuning, "CHECKPOINT_EVERY", 3)
     settings = Settings(batch_size=4, epochs=5, learn_rate=0.01, share=1.0)
     losses = train_encoder(tiny_encoder, taxonomy, pairs, tmp_path / "a", settings)
     assert len(losses) == 10 and numpy.mean(losses[-3:]) < numpy.mean(losses[:3])
@@ -129,7 +129,7 @@ def test_command_and_embeddings_that_stay(taxonomy_path, tiny_encoder, tmp_path)
     result = CliRunner().invoke(skills_cli, args)
     assert result.exit_code == 0, result.output
     before, after = (
-        contrastive.TextModel(str(name), "cpu").transformer.state_dict()
+        TextModel.from_pretrained(str(name), "cpu").transformer.state_dict()
         for name in (tiny_encoder, output)
     )
     changed = {name for name in before if not torch.equal(before[name], after[name])}

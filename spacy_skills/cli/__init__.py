@@ -21,4 +21,5 @@ from . import (
     show,  # noqa: F401
     spans,  # noqa: F401
     taxonomy,  # noqa: F401
+    tune,  # noqa: F401
 )

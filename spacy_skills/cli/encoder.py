@@ -6,7 +6,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from ..esco import load_taxonomy
-from ..texts import read_skill_texts
+from ..texts import read_skill_texts, text_rows
 from . import skills_cli
 
 
@@ -46,12 +46,7 @@ def encoder_cli(
     )
     try:
         skills = load_taxonomy(taxonomy)
-        pairs = [
-            (text, skills.index(uri))
-            for uri, written in read_skill_texts(texts).items()
-            if uri in skills
-            for text in written
-        ]
+        pairs = text_rows(read_skill_texts(texts), skills)
         msg.info(f"{len(pairs):,} texts of skills of the taxonomy")
         train_encoder(
             base or bundled_minilm(),
