@@ -35,12 +35,12 @@ class Settings:
     """In each step so many judged spans, sentences of theirs as a whole, and written texts,
     or as many as there are. share: of the trained weights in the average with the first ones."""
 
-    steps: int = 300
+    steps: int = 600
     spans: int = 96
     sentences: int = 16
     texts: int = 64
-    learn_rate: float = 2e-5
-    share: float = 0.5
+    learn_rate: float = 5e-5
+    share: float = 0.6
     seed: int = 0
 
 

@@ -23,10 +23,10 @@ def tune_cli(
         None, help="File or folder of ads, for spans that name a digest"
     ),
     text_field: str = Option("text", help="Field or column that holds the ads' text"),
-    steps: int = Option(300, min=1, help="Training steps"),
-    learn_rate: float = Option(2e-5, min=0.0, help="The highest learning rate"),
+    steps: int = Option(600, min=1, help="Training steps"),
+    learn_rate: float = Option(5e-5, min=0.0, help="The highest learning rate"),
     share: float = Option(
-        0.5, min=0.0, max=1.0, help="Share of the trained weights in the average"
+        0.6, min=0.0, max=1.0, help="Share of the trained weights in the average"
     ),
     seed: int = Option(0, help="Order of spans and texts, dropout"),
     use_gpu: int = Option(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
