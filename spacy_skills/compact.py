@@ -93,7 +93,8 @@ def read_compact(name: str | Path) -> dict[str, bytes]:
 
 def is_shipped(name: str | Path) -> bool:
     """Whether a ranker of this name comes with the package."""
-    return _shipped(name).is_file()
+    # A path, if it is absolute, would leave the folder.
+    return Path(name).name == str(name) and _shipped(name).is_file()
 
 
 def _shipped(name: str | Path) -> Path:

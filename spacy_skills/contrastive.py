@@ -139,18 +139,17 @@ def train_encoder(
         texts, names = model(batch.texts), model(batch.names)
         return ranking_loss(texts, names, batch, settings.scale)
 
-    losses = fine_tune(
+    return fine_tune(
         model,
         loss_of,
         len(batches),
         output,
+        lambda: model.save(output),
         learn_rate=settings.learn_rate,
         share=settings.share,
         seed=settings.seed,
         settings=(taxonomy.fingerprint, sorted(asdict(settings).items()), pairs),
     )
-    model.save(output)
-    return losses
 
 
 def _encode_names(model: TextModel, taxonomy: Taxonomy) -> numpy.ndarray:

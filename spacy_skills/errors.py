@@ -324,16 +324,20 @@ class Errors(metaclass=ErrorsWithCodes):
         "each further one a span with sentence or digest, start, end, chosen and rejected."
     )
     S708 = (
-        "None of the {n} texts of {path} is among the ads. Give the ads that were judged "
-        "(--ads), with the right --text-field."
+        "There is no judged span to be had from {path}. Texts it gives by digest: {n}. Each has "
+        "to be one whole ad of --ads, in the field that --text-field names."
     )
     S709 = (
-        "Only a 'spacy_skills.TransformerEncoder.v1' under classifiers with names can be "
-        "tuned. Assemble the pipeline with configs/pretrained.cfg."
+        "Only a ranker with a 'spacy_skills.TransformerEncoder.v1' and classifiers of names "
+        "that have not been trained can be tuned. Assemble one with configs/pretrained.cfg."
     )
     S710 = (
         "There are {n} judged spans with chosen and rejected skills, and {texts} written texts, "
         "of skills of the pipeline: give at least one of each, of the same taxonomy."
+    )
+    S711 = "The checkpoint {path} is damaged: {reason}. Delete it to begin anew."
+    S712 = (
+        "There is no GPU for '{device}'. Use --gpu-id -1, or install torch with CUDA."
     )
     # the spanner
     S801 = (

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy
@@ -30,6 +31,9 @@ class TextModel:
     def __init__(
         self, tokenizer: Any, transformer: PreTrainedModel, device: str
     ) -> None:
+        """device: as torch names it. Raises ValueError if there is no GPU for "cuda"."""
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(Errors.S712.format(device=device))
         self.tokenizer = tokenizer
         self.transformer = transformer.to(device)  # type: ignore[arg-type]
         self.device = device
@@ -94,6 +98,7 @@ def fine_tune(
     loss_of: Callable[[int], torch.Tensor],
     steps: int,
     output: Path,
+    save: Callable[[], object],
     *,
     learn_rate: float,
     share: float,
@@ -103,39 +108,54 @@ def fine_tune(
     """Train the model in place, and return each step's loss.
 
     loss_of: the loss of a step, the same whenever it is asked for. output: folder of the
-    checkpoint. share: of the trained weights in the average with the first ones. settings:
-    whatever else the losses depend on.
+    checkpoint. save: called at the end, before the checkpoint is deleted. share: of the
+    trained weights in the average with the first ones. settings: whatever else the losses
+    depend on.
     Interrupted, it goes on from the checkpoint when called again with the same settings;
-    with others it raises ValueError.
+    with others, or if the checkpoint is damaged, it raises ValueError.
     """
-    torch.manual_seed(seed)
     first = {k: v.clone() for k, v in model.transformer.state_dict().items()}
-    weights = trainable(model.transformer)
-    optimizer = torch.optim.AdamW(weights, lr=learn_rate, weight_decay=0.01)
-    run = _Run(output, model, optimizer, _digest(settings, first))
+    digest = _digest((steps, learn_rate, share, seed, settings), first)
+    run = _Run(output, model, learn_rate, digest)
+    try:
+        losses = _train(run, loss_of, steps, learn_rate, seed)
+        last = model.transformer.state_dict()
+        model.transformer.load_state_dict(average(first, last, share))
+    except BaseException:
+        model.transformer.load_state_dict(first)
+        raise
+    finally:
+        model.transformer.eval()
+    save()
+    run.finish()
+    return losses
+
+
+def _train(
+    run: "_Run",
+    loss_of: Callable[[int], torch.Tensor],
+    steps: int,
+    learn_rate: float,
+    seed: int,
+) -> list[float]:
     losses = run.resume()
-    model.transformer.train()
+    run.model.transformer.train()
     with tqdm(total=steps, initial=len(losses), desc="Steps") as progress:
         for step in range(len(losses), steps):
-            for group in optimizer.param_groups:
+            for group in run.optimizer.param_groups:
                 group["lr"] = learn_rate * _schedule(step, steps)
             # Dropout, too, is to be the same after a resume.
             torch.manual_seed(hash((seed, step)))
             loss = loss_of(step)
-            optimizer.zero_grad()
+            run.optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
+            torch.nn.utils.clip_grad_norm_(run.weights, 1.0)
+            run.optimizer.step()
             losses.append(loss.item())
             progress.update()
             progress.set_postfix(loss=f"{numpy.mean(losses[-50:]):.3f}")
             if len(losses) % CHECKPOINT_EVERY == 0:
                 run.save(losses)
-    model.transformer.load_state_dict(
-        average(first, model.transformer.state_dict(), share)
-    )
-    model.transformer.eval()
-    run.finish()
     return losses
 
 
@@ -178,22 +198,32 @@ class _Run:
     """The checkpoint of a training run."""
 
     def __init__(
-        self, output: Path, model: TextModel, optimizer: Any, digest: str
+        self, output: Path, model: TextModel, learn_rate: float, digest: str
     ) -> None:
         self.path = output / "checkpoint.pt"
-        self.model, self.optimizer, self.digest = model, optimizer, digest
+        self.model, self.digest = model, digest
+        self.weights = trainable(model.transformer)
+        self.optimizer = torch.optim.AdamW(
+            self.weights, lr=learn_rate, weight_decay=0.01
+        )
         output.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> list[float]:
         """Load the last checkpoint; the losses up to there, none without one."""
         if not self.path.exists():
             return []
-        saved = torch.load(self.path, map_location=self.model.device, weights_only=True)
-        if saved["digest"] != self.digest:
-            raise ValueError(Errors.S705.format(path=self.path))
-        self.model.transformer.load_state_dict(saved["transformer"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        return saved["losses"]
+        try:
+            saved = torch.load(
+                self.path, map_location=self.model.device, weights_only=True
+            )
+            digest = saved["digest"]
+            if digest == self.digest:
+                self.model.transformer.load_state_dict(saved["transformer"])
+                self.optimizer.load_state_dict(saved["optimizer"])
+                return list(saved["losses"])
+        except (EOFError, KeyError, RuntimeError, TypeError, UnpicklingError) as err:
+            raise ValueError(Errors.S711.format(path=self.path, reason=err)) from err
+        raise ValueError(Errors.S705.format(path=self.path))
 
     def save(self, losses: list[float]) -> None:
         state = {

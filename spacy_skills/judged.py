@@ -3,10 +3,12 @@
 A file is JSONL, plain or gzipped. Its first line is ``{"skills": [URI, …]}``, each further one
 a span: ``{"sentence": TEXT, "start": 3, "end": 17, "chosen": [0], "rejected": [5, 2]}``, with
 offsets in characters and the skills' places in the first line. Where a text may not be passed
-on, ``"digest"`` stands in place of ``"sentence"``, and the text is looked for in the ads.
+on, ``"digest"`` stands in place of ``"sentence"``: that of a text that is one whole ad of the
+ads at hand, as each sentence is in a corpus of sentences.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,43 +49,54 @@ def read_judged(
     if not path.is_file():
         raise ValueError(Errors.S706.format(path=path))
     skills: list[str] = []
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[int, dict[str, Any]]] = []
     lines = Lines(path)
     for line in lines:
-        try:
+        with _named(path, lines.number):
             row = srsly.json_loads(line)
             if lines.number == 1:
                 skills = [str(uri) for uri in row["skills"]]
             else:
-                rows.append(_check(row, skills))
-        except (IndexError, KeyError, TypeError, ValueError) as err:
-            raise ValueError(
-                Errors.S707.format(path=path, line=lines.number, reason=repr(err))
-            ) from None
-    wanted = {row["digest"] for row in rows if "sentence" not in row}
+                rows.append((lines.number, _check(row, skills)))
+    wanted = {row["digest"] for _, row in rows if "sentence" not in row}
     texts = _find(wanted, ads) if wanted else {}
-    spans = [
-        JudgedSpan(text, row["start"], row["end"], row["chosen"], row["rejected"])
-        for row in rows
-        if (text := row.get("sentence") or texts.get(row["digest"]))
-    ]
+    spans = []
+    for number, row in rows:
+        text = row.get("sentence", texts.get(row.get("digest", "")))
+        if text is not None:
+            with _named(path, number):
+                spans.append(_span(row, text))
     if not spans:
         raise ValueError(Errors.S708.format(path=path, n=len(wanted)))
     return spans, sorted(wanted - set(texts))
 
 
+@contextmanager
+def _named(path: Path, line: int) -> Iterator[None]:
+    """Errors in here name the file and the line."""
+    try:
+        yield
+    except (IndexError, KeyError, TypeError, ValueError) as err:
+        message = Errors.S707.format(path=path, line=line, reason=repr(err))
+        raise ValueError(message) from None
+
+
 def _check(row: dict[str, Any], skills: list[str]) -> dict[str, Any]:
-    start, end = int(row["start"]), int(row["end"])
-    text = row.get("sentence")
-    if text is None:
-        row["digest"] = str(row["digest"])
-    if not 0 <= start < end or (text is not None and end > len(text)):
-        raise ValueError(f"no characters {start} to {end}")
+    text = "sentence" if "sentence" in row else "digest"
+    for key, kind in ((text, str), ("start", int), ("end", int)):
+        if not isinstance(row[key], kind):
+            raise TypeError(f"{key} is no {kind.__name__}")
     if min([0, *row["chosen"], *row["rejected"]]) < 0:
         raise IndexError("a skill's place is below 0")
     for key in ("chosen", "rejected"):
         row[key] = tuple(skills[place] for place in row[key])
     return row
+
+
+def _span(row: dict[str, Any], text: str) -> JudgedSpan:
+    if not 0 <= row["start"] < row["end"] <= len(text):
+        raise ValueError(f"the text has no characters {row['start']} to {row['end']}")
+    return JudgedSpan(text, row["start"], row["end"], row["chosen"], row["rejected"])
 
 
 def _find(wanted: set[str], ads: Iterable[str]) -> dict[str, str]:

@@ -6,8 +6,9 @@ for likely. Texts written for skills are met beside them, against the batch's ot
 those with near vectors: few skills have judged spans, and the others are not to be forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,9 @@ from .taxonomy import Taxonomy
 
 # What the ranker's logit has for a sentence that is one piece.
 SCALE = START_WEIGHTS["sentence"] + START_WEIGHTS["phrase"]
-PRIOR = list(START_WEIGHTS).index("prior")
 NEIGHBOURS = 24
-# Of two skills with vectors as close as this, none is a negative for the other's texts.
+# Of two skills that meet in a batch by chance, with vectors as close as this, none is a
+# negative for the other's texts. Neighbours, which are chosen, are negatives however close.
 SAME = 0.8
 
 
@@ -65,37 +66,58 @@ def tune_encoder(
     spans: Sequence[JudgedSpan],
     pairs: Sequence[tuple[str, int]],
     output: Path,
+    save: Callable[[], object],
     settings: Settings,
     *,
     device: str = "cpu",
 ) -> list[float]:
     """Train the ranker's encoder in place, and return each step's loss.
 
-    pairs: written texts and the rows of their skills. output: folder of the checkpoint, see
-    ``fine_tune``. Raises ValueError if the encoder is no TransformerEncoder, or without
-    spans or texts of skills of its taxonomy.
+    pairs: written texts and the rows of their skills. output: folder of the checkpoint, save:
+    saves the ranker, see ``fine_tune``. Raises ValueError if the ranker is not one of names
+    that nothing has been trained of but the encoder, or without spans or texts of its skills.
     """
-    encoder, *_, classifiers = ranker.model.layers
-    if encoder.name != "transformer_encoder" or not classifiers.has_param("names"):
+    encoder = ranker.model.layers[0]
+    if not _untrained(ranker):
         raise ValueError(Errors.S709)
     transformer: Any = encoder.layers[0]
     model = TextModel(transformer.tokenizer, transformer.transformer, device)
     losses = TuningLosses(model, ranker, spans, pairs, settings)
-    known = (ranker.taxonomy.fingerprint, asdict(settings), losses.judged, pairs)
-    values = fine_tune(
-        model,
-        losses,
-        settings.steps,
-        output,
-        learn_rate=settings.learn_rate,
-        share=settings.share,
-        seed=settings.seed,
-        settings=known,
-    )
-    model.transformer.to("cpu")  # type: ignore[arg-type]
-    # Vectors of the weights as they were.
+    skills = blake2b(b"".join(t.cpu().numpy().tobytes() for t in losses.skills))
+    known = (skills.hexdigest(), asdict(settings), losses.judged, pairs)
+
+    def finish() -> None:
+        model.transformer.to("cpu")  # type: ignore[arg-type]
+        save()
+
+    # What it may hold are vectors of the weights as they were.
     encoder.attrs["cache"] = None
-    return values
+    try:
+        return fine_tune(
+            model,
+            losses,
+            settings.steps,
+            output,
+            finish,
+            learn_rate=settings.learn_rate,
+            share=settings.share,
+            seed=settings.seed,
+            settings=known,
+        )
+    finally:
+        model.transformer.to("cpu")  # type: ignore[arg-type]
+
+
+def _untrained(ranker: SkillRanker) -> bool:
+    """Whether its logits are those that the losses here are of."""
+    encoder, *projection, classifiers = ranker.model.layers
+    if encoder.name != "transformer_encoder" or not classifiers.has_param("names"):
+        return False
+    moved = [layer.get_param(name) for layer in projection for name in ("W", "b")]
+    moved.append(classifiers.get_param("weights"))
+    if classifiers.has_param("offset"):
+        moved.append(classifiers.get_param("offset"))
+    return not any(param.any() for param in moved)
 
 
 class TuningLosses:
@@ -142,11 +164,10 @@ class TuningLosses:
 
 def _skills(ranker: SkillRanker, device: str) -> tuple[Skills, numpy.ndarray]:
     classifiers, ops = ranker.model.layers[-1], ranker.model.ops
-    vectors, prior, weights = (
-        ops.to_numpy(classifiers.get_param(name))
-        for name in ("names", "prior", "weights")
+    vectors, prior = (
+        ops.to_numpy(classifiers.get_param(name)) for name in ("names", "prior")
     )
-    prior = START_WEIGHTS["prior"] * numpy.exp(weights[PRIOR]) * prior
+    prior = START_WEIGHTS["prior"] * prior
     tensors = (torch.from_numpy(numpy.array(a)).to(device) for a in (vectors, prior))
     return Skills(*tensors), vectors
 
@@ -182,8 +203,9 @@ def written_loss(
     skills: torch.Tensor,
     near: NeighbourTable,
 ) -> torch.Tensor:
-    """Mean cross-entropy of the texts' own skills among the batch's, those left out that are
-    the same by their vectors, and the neighbours of each.
+    """Mean cross-entropy of the texts' own skills among the neighbours of each and the
+    batch's skills, but for those that are the same by their vectors. One that is both
+    counts twice.
 
     vectors: of the texts, [texts, width], of unit length. rows: of their skills. skills:
     vectors of all, [skills, width].

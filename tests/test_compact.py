@@ -10,7 +10,14 @@ from hypothesis.extra import numpy as hnp
 from typer.testing import CliRunner
 
 from spacy_skills.cli import skills_cli
-from spacy_skills.compact import MIN_SIZE, pack, restore_array, round_array, unpack
+from spacy_skills.compact import (
+    MIN_SIZE,
+    is_shipped,
+    pack,
+    restore_array,
+    round_array,
+    unpack,
+)
 from spacy_skills.spanner import SkillSpanner
 
 TEXT = "You bake bread and monitor patients. Java is a plus"
@@ -130,6 +137,13 @@ def test_damaged_files_are_named(packed, tiny_encoder, damage):
 def test_missing_file_names_the_remedy(tiny_encoder):
     with pytest.raises(ValueError, match="S011.*esco-1.1.1-en"):
         load("nowhere.ranker", tiny_encoder)
+
+
+def test_only_a_name_is_a_shipped_ranker(packed):
+    """A pipeline's folder may lie beside its packed form."""
+    assert is_shipped("esco-1.1.1-en")
+    assert not is_shipped(packed.with_suffix(""))
+    assert not is_shipped("nowhere")
 
 
 def test_command_packs_a_pipeline(nlp, tmp_path, tiny_encoder):

@@ -98,8 +98,12 @@ def test_digests_that_are_not_among_the_ads(write, spans):
     found, missing = read_judged(path, list(SENTENCES)[1:])
     assert found == spans[1:]
     assert missing == [sentence_digest(spans[0].sentence)]
-    with pytest.raises(ValueError, match="S708.*None of the 3"):
+    with pytest.raises(ValueError, match="S708.*by digest: 3"):
         read_judged(path, ["Other."])
+    rows = judged_rows(True)
+    rows[2]["end"] = 500
+    with pytest.raises(ValueError, match="S707.*line 3.*to 500"):
+        read_judged(write(rows), SENTENCES)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +115,10 @@ def test_digests_that_are_not_among_the_ads(write, spans):
         {"sentence": "Bake.", "start": 0, "end": 4, "chosen": [-1], "rejected": []},
         {"sentence": "Bake.", "start": 0, "end": 4, "chosen": [0]},
         {"start": 0, "end": 4, "chosen": [0], "rejected": []},
+        {"sentence": "Bake.", "start": "0", "end": 4, "chosen": [0], "rejected": []},
+        {"sentence": "Bake.", "start": 0, "end": 4.2, "chosen": [0], "rejected": []},
+        {"sentence": ["Bake."], "start": 0, "end": 1, "chosen": [0], "rejected": []},
+        {"sentence": None, "digest": "a", "start": 0, "end": 1, "chosen": [0]},
         ["Bake."],
     ],
 )
@@ -119,7 +127,9 @@ def test_damaged_lines_are_named(write, line):
         read_judged(write([*judged_rows(False)[:2], line]))
 
 
-def test_no_file_and_no_header(write, tmp_path):
+def test_no_file_no_header_and_no_spans(write, tmp_path):
+    with pytest.raises(ValueError, match="S708"):
+        read_judged(write(judged_rows(False)[:1]))
     with pytest.raises(ValueError, match="S706"):
         read_judged(tmp_path / "none.jsonl")
     with pytest.raises(ValueError, match="S707.*line 1"):
@@ -145,7 +155,7 @@ def test_losses_are_the_softmax_by_hand():
     assert loss.item() == pytest.approx(expected)
 
 
-def test_the_same_skill_is_no_negative_of_a_text(taxonomy):
+def test_the_same_skill_is_a_negative_only_as_a_neighbour(taxonomy):
     vectors = numpy.eye(len(taxonomy), dtype="float32")
     vectors[1] = vectors[0]
     near = cosine_table(taxonomy, vectors, 2)
@@ -165,7 +175,7 @@ def test_tuning_learns_what_was_judged(make_nlp, spans, pairs, tmp_path):
     before = [ranker.model.layers[-1].get_param(name).copy() for name in kept]
     first = dict(ranker.model.layers[0].layers[0].transformer.state_dict())
     first = {name: value.clone() for name, value in first.items()}
-    losses = tune_encoder(ranker, spans, pairs, tmp_path / "run", SETTINGS)
+    losses = tune_encoder(ranker, spans, pairs, tmp_path / "run", list, SETTINGS)
     assert len(losses) == 20
     assert numpy.mean(losses[-4:]) < 0.5 * numpy.mean(losses[:4])
     classifiers = ranker.model.layers[-1]
@@ -187,9 +197,9 @@ def test_tuning_interrupted_gives_the_same_encoder(
 ):
     monkeypatch.setattr(fine_tuning, "CHECKPOINT_EVERY", 7)
 
-    def run(folder):
-        ranker = make_nlp().get_pipe("esco_skills")
-        losses = tune_encoder(ranker, spans, pairs, tmp_path / folder, SETTINGS)
+    def run(folder, nlp=None):
+        ranker = (nlp or make_nlp()).get_pipe("esco_skills")
+        losses = tune_encoder(ranker, spans, pairs, tmp_path / folder, list, SETTINGS)
         return losses, ranker.model.to_bytes()
 
     whole = run("a")
@@ -205,17 +215,65 @@ def test_tuning_interrupted_gives_the_same_encoder(
         patch.setattr(tuning, "judged_loss", dies)
         run("b")
     assert (tmp_path / "b" / "checkpoint.pt").exists()
+    with pytest.raises(ValueError, match="S705"):
+        run("b", make_nlp(labels={uri("sql"): 9}))
     assert run("b") == whole
     assert not (tmp_path / "b" / "checkpoint.pt").exists()
+
+
+def test_checkpoint_stays_until_the_ranker_is_saved(
+    make_nlp, spans, pairs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fine_tuning, "CHECKPOINT_EVERY", 10)
+    ranker = make_nlp().get_pipe("esco_skills")
+    checkpoint = tmp_path / "checkpoint.pt"
+
+    def full_disk():
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        tune_encoder(ranker, spans, pairs, tmp_path, full_disk, SETTINGS)
+    assert checkpoint.exists()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="S711.*checkpoint"):
+        ranker = make_nlp().get_pipe("esco_skills")
+        tune_encoder(ranker, spans, pairs, tmp_path, list, SETTINGS)
+
+
+def test_a_run_that_fails_leaves_the_encoder_as_it_was(
+    make_nlp, spans, pairs, tmp_path, monkeypatch
+):
+    ranker = make_nlp().get_pipe("esco_skills")
+    before = ranker.model.to_bytes()
+
+    calls = []
+
+    def dies(*args):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return judged_loss(*args)
+
+    monkeypatch.setattr(tuning, "judged_loss", dies)
+    with pytest.raises(KeyboardInterrupt):
+        tune_encoder(ranker, spans, pairs, tmp_path, list, SETTINGS)
+    assert ranker.model.to_bytes() == before
+
+
+def test_only_an_untrained_ranker_of_names_is_tuned(make_nlp, spans, pairs, tmp_path):
+    ranker = make_nlp().get_pipe("esco_skills")
+    ranker.model.layers[1].get_param("W")[0, 0] = 1.0
+    with pytest.raises(ValueError, match="S709"):
+        tune_encoder(ranker, spans, pairs, tmp_path, list, SETTINGS)
 
 
 def test_nothing_to_learn_from(make_nlp, spans, pairs, tmp_path):
     ranker = make_nlp().get_pipe("esco_skills")
     other = [span._replace(chosen=("urn:other",)) for span in spans]
     with pytest.raises(ValueError, match="S710.*0 judged"):
-        tune_encoder(ranker, other, pairs, tmp_path / "run", SETTINGS)
+        tune_encoder(ranker, other, pairs, tmp_path / "run", list, SETTINGS)
     with pytest.raises(ValueError, match="S710.*0 written"):
-        tune_encoder(ranker, spans, [], tmp_path / "run", SETTINGS)
+        tune_encoder(ranker, spans, [], tmp_path / "run", list, SETTINGS)
 
 
 def test_command(make_nlp, write, tmp_path):

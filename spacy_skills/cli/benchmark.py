@@ -126,7 +126,7 @@ def run_benchmark(
         raise ValueError(Errors.S409.format(path=path, labels=examples))
     rankers: dict[str, Ranker] = {name: PipelineRanker(component)}
     if against is not None:
-        rankers[against] = AnotherPipeline(against, skills)
+        rankers[f"{against} (other)"] = AnotherPipeline(against, skills)
     if baselines:
         rankers.update(make_baselines(nlp, component, encoder))
     results = {}
@@ -150,7 +150,10 @@ def run_benchmark(
 
 def read_counts(path: Path) -> dict[str, int]:
     """The corpus' labels.json. Raises OSError or ValueError."""
-    counts = srsly.read_json(path)
+    try:
+        counts = srsly.read_json(path)
+    except ValueError as err:
+        raise ValueError(Errors.S410.format(path=path)) from err
     if not isinstance(counts, dict) or not all(
         isinstance(n, int) for n in counts.values()
     ):

@@ -71,6 +71,8 @@ def print_result(name: str, result: dict[str, Any]) -> None:
     if result["gains"]:
         _print_table(result["gains"])
     for range_, part in result.get("by_count", {}).items():
+        if not part["scored"]:
+            continue
         msg.text(
             f"Distant sentences of the rarest gold skill: {range_} ({part['scored']} scored)"
         )

@@ -48,10 +48,19 @@ def tune_cli(
         if missing:
             msg.warn(f"Left out: {len(missing):,} texts that are not among the ads")
         pairs = text_rows(read_skill_texts(texts), ranker.taxonomy)
-        msg.info(f"{len(spans):,} judged spans, {len(pairs):,} written texts")
+        used = sum(bool(s.chosen and s.rejected) for s in spans)
+        msg.info(f"{len(spans):,} judged spans, {used:,} of them with a choice")
+        msg.info(f"{len(pairs):,} written texts of skills of the pipeline")
         device = "cpu" if use_gpu < 0 else f"cuda:{use_gpu}"
-        tune_encoder(ranker, spans, pairs, output, settings, device=device)
-        nlp.to_disk(output)
+        tune_encoder(
+            ranker,
+            spans,
+            pairs,
+            output,
+            lambda: nlp.to_disk(output),
+            settings,
+            device=device,
+        )
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
     msg.good(f"Saved the pipeline to {output}")
