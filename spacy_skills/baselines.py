@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
-from wasabi import msg
 
 from .evidence import literal_matches
 from .finder import NameFinder
@@ -25,34 +24,34 @@ Ranker = Callable[[Sequence[Doc]], Iterator[numpy.ndarray]]
 
 def make_baselines(
     nlp: Language, component: "SkillRanker", encoder: str | None = None
-) -> dict[str, Ranker]:
-    """All of them that can be made, by name, for the skills of a pipeline's component. Prints
-    which were left out, and why.
+) -> tuple[dict[str, Ranker], list[str]]:
+    """All of them that can be made, by name, for the skills of a pipeline's component, and
+    what was left out, and why.
 
     encoder: of the cosine to names, a folder or a name of the hub; all-MiniLM-L6-v2 as it
         comes if None. Raises ValueError if an encoder that was named can't be had.
     """
     taxonomy = component.taxonomy
     rankers: dict[str, Ranker] = {}
-    msg.text(f"Encoding the names of {len(taxonomy)} skills")
+    left_out = []
     try:
         rankers["untrained encoder"] = NameCosine(taxonomy, _text_encoder(encoder))
     except ValueError as err:
         if encoder is not None:
             raise
-        msg.info(f"Left out the untrained encoder: {err}")
+        left_out.append(f"the untrained encoder: {err}")
     matches_key = component.cfg["matches_key"]
     matched = "esco_matcher" in (nlp.get_pipe_meta(p).factory for p in nlp.pipe_names)
     if matched or component.finder is not None:
         finder = component.finder
         rankers["literal match"] = LiteralMatch(taxonomy, matches_key, finder)
     else:
-        msg.info("Left out literal match: the pipeline has no component esco_matcher")
+        left_out.append("literal match: the pipeline has no component esco_matcher")
     if importlib.util.find_spec("bm25s") is not None:
         rankers["BM25 on names"] = NameBM25(taxonomy, nlp)
     else:
-        msg.info("Left out BM25: it needs pip install 'spacy-skills[benchmark]'")
-    return rankers
+        left_out.append("BM25: it needs pip install 'spacy-skills[benchmark]'")
+    return rankers, left_out
 
 
 def _text_encoder(name: str | None) -> Callable[[Sequence[str]], numpy.ndarray]:

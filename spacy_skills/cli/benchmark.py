@@ -128,7 +128,11 @@ def run_benchmark(
     if against is not None:
         rankers[f"{against} (other)"] = AnotherPipeline(against, skills)
     if baselines:
-        rankers.update(make_baselines(nlp, component, encoder))
+        msg.text(f"Encoding the names of {len(skills)} skills")
+        made, left_out = make_baselines(nlp, component, encoder)
+        rankers.update(made)
+        for reason in left_out:
+            msg.info(f"Left out {reason}")
     results = {}
     for benchmark in sets:
         gold = [
