@@ -6,36 +6,67 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, NoReturn
 
 from .errors import Errors
+from .markup import Markup
 
 # An ad may be longer than the csv module's limit of 131,072 characters a field.
 MAX_FIELD = 2**27
 
+# What is done with an error: it is raised, or reported and what can't be read is skipped.
+OnError = Callable[[ValueError], object]
+
 
 class Ad(NamedTuple):
-    """One job ad. `source` is "file:line", the line on which the ad begins."""
+    """One job ad. `source` is "file:line", the line on which the ad begins; `markup` what
+    the file's name says."""
 
     text: str
     source: str
+    markup: Markup = "auto"
 
 
-def read_ads(path: str | Path, *, text_field: str = "text") -> Iterator[Ad]:
+def raise_error(error: ValueError) -> NoReturn:
+    raise error
+
+
+def read_ads(
+    path: str | Path, *, text_field: str = "text", on_error: OnError = raise_error
+) -> Iterator[Ad]:
     """Stream the job ads of a file, or of all files under a folder in sorted order.
 
-    Reads UTF-8, plain or gzipped: .txt (one ad a file), .jsonl (the ad is the string
-    under `text_field`), .csv and .tsv (the ad is in the column with that heading, as
-    spreadsheets write them). If `text_field` is a number, the table has no header, the
+    Reads UTF-8, plain or gzipped: .txt, .html, .htm, .md (one ad a file), .jsonl (the ad is
+    the string under `text_field`), .csv and .tsv (the ad is in the column with that heading,
+    as spreadsheets write them). If `text_field` is a number, the table has no header, the
     column is counted from 0, and a .tsv is taken line by line without quoting. Empty
     ads are skipped. No more than one ad is held in memory.
 
-    Raises ValueError (S301-S310), naming file and line, for what can't be read.
+    Raises ValueError (S301-S310), naming file and line, for what can't be read. If `on_error`
+    is given it gets these errors but for S301-S303, and reading goes on with the next ad: in a
+    .jsonl or a table without header the next line, else the next file.
     """
     for file in find_ad_files(Path(path)):
-        for ad in READERS[_ad_suffix(file)](Lines(file), text_field):
-            if ad.text and not ad.text.isspace():
-                yield ad
+        yield from read_lines(Lines(file), text_field=text_field, on_error=on_error)
+
+
+def read_lines(
+    lines: "Lines", *, text_field: str = "text", on_error: OnError = raise_error
+) -> Iterator[Ad]:
+    """The ads of one file, as `read_ads`."""
+    found = READERS[_ad_suffix(lines.path)](lines, text_field)
+    while True:
+        try:
+            ad = next(found, None)
+        except ValueError as err:
+            # Of the whole file: the reader has come to its end.
+            ad = err
+        if ad is None:
+            return
+        if isinstance(ad, ValueError):
+            on_error(ad)
+        elif ad.text and not ad.text.isspace():
+            yield ad
 
 
 def find_ad_files(path: Path) -> list[Path]:
@@ -65,24 +96,21 @@ def _ad_suffix(path: Path) -> str:
 
 
 class Lines:
-    """The decoded lines of a file; `number` is the line read last, from 1."""
+    """The decoded lines of a file; `number` is the line read last, from 1. It can be read on
+    after an error in a line, but not after one of the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
+        """file: the open file, if it is none that the path leads to."""
         self.path = path
         self.number = 0
+        self._lines = iter(file) if file is not None else self._open()
 
-    def __iter__(self) -> Iterator[str]:
-        opener = gzip.open if self.path.suffix.lower() == ".gz" else open
-        try:
-            with opener(self.path, "rb") as file:
-                for line in file:
-                    self.number += 1
-                    yield self._decode(line)
-        except (EOFError, OSError, zlib.error) as err:
-            message = Errors.S305.format(path=self.path, line=self.number, error=err)
-            raise ValueError(message) from None
+    def __iter__(self) -> "Lines":
+        return self
 
-    def _decode(self, line: bytes) -> str:
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
         try:
             text = line.decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError:
@@ -92,29 +120,59 @@ class Lines:
             raise ValueError(Errors.S304.format(path=self.path, line=self.number))
         return text
 
-
-def _read_text(lines: Lines, text_field: str) -> Iterator[Ad]:
-    yield Ad("".join(lines), f"{lines.path}:1")
-
-
-def _read_jsonl(lines: Lines, text_field: str) -> Iterator[Ad]:
-    for line in lines:
-        if line.isspace():
-            continue
+    def _open(self) -> Iterator[bytes]:
+        opener = gzip.open if self.path.suffix.lower() == ".gz" else open
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as err:
-            raise _jsonl_error(lines, str(err)) from None
-        if not isinstance(record, dict):
-            raise _jsonl_error(lines, f"found a {type(record).__name__}")
-        text = record.get(text_field, 0)
-        if text is not None and not isinstance(text, str):
-            found = ", ".join(key for key in record if isinstance(record[key], str))
-            message = Errors.S307.format(
-                path=lines.path, line=lines.number, field=text_field, found=found
-            )
-            raise ValueError(message)
-        yield Ad(text or "", f"{lines.path}:{lines.number}")
+            with opener(self.path, "rb") as file:
+                yield from file
+        except (EOFError, OSError, zlib.error) as err:
+            message = Errors.S305.format(path=self.path, line=self.number, error=err)
+            raise ValueError(message) from None
+
+
+# What a reader finds: ads, and errors after which it can go on.
+Found = Iterator[Ad | ValueError]
+
+
+def _read_text(lines: Lines, text_field: str) -> Found:
+    markup = MARKUP.get(_ad_suffix(lines.path), "auto")
+    yield Ad("".join(lines), f"{lines.path}:1", markup)
+
+
+def _each_line(lines: Lines) -> Iterator[str | ValueError]:
+    """The lines, and in the place of those that can't be read the errors."""
+    while True:
+        try:
+            yield next(lines)
+        except StopIteration:
+            return
+        except ValueError as err:
+            yield err
+
+
+def _read_jsonl(lines: Lines, text_field: str) -> Found:
+    for line in _each_line(lines):
+        if isinstance(line, ValueError):
+            yield line
+        elif not line.isspace():
+            yield _jsonl_ad(line, lines, text_field)
+
+
+def _jsonl_ad(line: str, lines: Lines, text_field: str) -> Ad | ValueError:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as err:
+        return _jsonl_error(lines, str(err))
+    if not isinstance(record, dict):
+        return _jsonl_error(lines, f"found a {type(record).__name__}")
+    text = record.get(text_field, 0)
+    if text is not None and not isinstance(text, str):
+        found = ", ".join(key for key in record if isinstance(record[key], str))
+        message = Errors.S307.format(
+            path=lines.path, line=lines.number, field=text_field, found=found
+        )
+        return ValueError(message)
+    return Ad(text or "", f"{lines.path}:{lines.number}")
 
 
 def _jsonl_error(lines: Lines, error: str) -> ValueError:
@@ -122,27 +180,31 @@ def _jsonl_error(lines: Lines, error: str) -> ValueError:
     return ValueError(message)
 
 
-def _read_csv(lines: Lines, text_field: str) -> Iterator[Ad]:
+def _read_csv(lines: Lines, text_field: str) -> Found:
     return _read_table(lines, text_field, ",")
 
 
-def _read_tsv(lines: Lines, text_field: str) -> Iterator[Ad]:
+def _read_tsv(lines: Lines, text_field: str) -> Found:
     if not text_field.isdecimal():
         return _read_table(lines, text_field, "\t")
-    rows = (line.rstrip("\r\n").split("\t") for line in lines)
+    rows = (
+        line if isinstance(line, ValueError) else line.rstrip("\r\n").split("\t")
+        for line in _each_line(lines)
+    )
     return _read_column(lines, rows, int(text_field))
 
 
-def _read_table(lines: Lines, text_field: str, delimiter: str) -> Iterator[Ad]:
+def _read_table(lines: Lines, text_field: str, delimiter: str) -> Found:
     rows = _csv_rows(lines, delimiter)
     if text_field.isdecimal():
-        return _read_column(lines, rows, int(text_field))
+        yield from _read_column(lines, rows, int(text_field))
+        return
     header = [name.strip() for name in next(rows, [])]
     if text_field not in header:
         found = ", ".join(name[:40] for name in header[:20]) or "it is empty"
         message = Errors.S308.format(path=lines.path, field=text_field, found=found)
         raise ValueError(message)
-    return _read_column(lines, rows, header.index(text_field))
+    yield from _read_column(lines, rows, header.index(text_field))
 
 
 def _csv_rows(lines: Lines, delimiter: str) -> Iterator[list[str]]:
@@ -158,22 +220,30 @@ def _csv_rows(lines: Lines, delimiter: str) -> Iterator[list[str]]:
         raise ValueError(message) from None
 
 
-def _read_column(lines: Lines, rows: Iterator[list[str]], column: int) -> Iterator[Ad]:
+def _read_column(
+    lines: Lines, rows: Iterator[list[str] | ValueError], column: int
+) -> Found:
     start = lines.number + 1
     for row in rows:
-        if len(row) > column:
+        if isinstance(row, ValueError):
+            yield row
+        elif len(row) > column:
             yield Ad(row[column], f"{lines.path}:{start}")
         elif any(row):
             message = Errors.S310.format(
                 path=lines.path, line=start, found=len(row), field=column
             )
-            raise ValueError(message)
+            yield ValueError(message)
         start = lines.number + 1
 
 
-READERS: dict[str, Callable[[Lines, str], Iterator[Ad]]] = {
+READERS: dict[str, Callable[[Lines, str], Found]] = {
     ".txt": _read_text,
+    ".html": _read_text,
+    ".htm": _read_text,
+    ".md": _read_text,
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
     ".tsv": _read_tsv,
 }
+MARKUP: dict[str, Markup] = {".html": "html", ".htm": "html", ".md": "markdown"}

@@ -12,7 +12,7 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .evidence import literal_matches
+from .evidence import LiteralMatches
 from .finder import NameFinder
 from .taxonomy import Taxonomy
 
@@ -78,7 +78,7 @@ class NameCosine:
 
 
 class LiteralMatch:
-    """Tokens of the longest mention, 0 without one: see ``literal_matches``."""
+    """Tokens of the longest mention, 0 without one: see ``LiteralMatches``."""
 
     def __init__(
         self,
@@ -91,9 +91,10 @@ class LiteralMatch:
         self.finder = finder
 
     def __call__(self, docs: Sequence[Doc]) -> Iterator[numpy.ndarray]:
+        matches = LiteralMatches(self.spans_key, self.taxonomy, self.finder)
         for doc in docs:
             scores = numpy.zeros(len(self.taxonomy), dtype="float32")
-            found = literal_matches(doc[:], self.spans_key, self.taxonomy, self.finder)
+            found = matches.of(doc[:])
             for row, match in found.items():
                 scores[row] = match.end - match.start
             yield scores

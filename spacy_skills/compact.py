@@ -47,6 +47,8 @@ def pack(ranker: SkillRanker, finder: NameFinder) -> bytes:
         "spanner": None,
         "stored": store.content,
     }
+    if ranker.calibration is not None:
+        content["calibration"] = ranker.calibration.to_bytes()
     if ranker.spanner is not None:
         spanner = ranker.spanner.to_dict()
         for part in ("weights", "tokenizer"):
@@ -77,6 +79,8 @@ def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
             for part in ("weights", "tokenizer"):
                 spanner[part] = store.get_all(spanner[part])
             parts["spanner"] = srsly.msgpack_dumps(spanner)
+        if "calibration" in content:
+            parts["calibration"] = content["calibration"]
     except (zlib.error, AttributeError, KeyError, TypeError, ValueError) as err:
         raise ValueError(Errors.S010.format(path=source, reason=err)) from err
     return parts

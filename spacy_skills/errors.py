@@ -2,8 +2,8 @@
 
 S0xx ranker and encoder, S1xx taxonomy, S2xx matcher, S3xx ads and corpus, S4xx scorer and
 benchmark, S5xx negative sampling, S6xx comparisons, S7xx texts of
-skills and the encoder's training, S8xx the spanner. A message names the file
-and the row where there is one, and the remedy.
+skills and the encoder's training, S8xx the spanner, S9xx calibration and whole ads. A message
+names the file and the row where there is one, and the remedy.
 """
 
 from spacy.errors import ErrorsWithCodes
@@ -352,4 +352,21 @@ class Errors(metaclass=ErrorsWithCodes):
     S804 = (
         "Sentences of a benchmark can only be left out if its labels can be read. Give the "
         "taxonomy too (--taxonomy)."
+    )
+    # calibration
+    S901 = (
+        "The component '{name}' is not calibrated, so no threshold can be chosen for a "
+        "precision. Calibrate the pipeline with `spacy skills calibrate`, or set `threshold`."
+    )
+    S902 = (
+        "No threshold gives a precision of {precision}: on the sentences that the ranker was "
+        "calibrated with it is {best:.2f} at most. Ask for less, or set `threshold`."
+    )
+    S903 = (
+        "Can't load the calibration: {reason}\nThe data is damaged or of another version. Copy "
+        "the pipeline again, or repeat `spacy skills calibrate`."
+    )
+    S904 = (
+        "{path} has {asking} judged sentences that ask for a skill and {other} that ask for "
+        "none; {right} skills are right and {wrong} wrong. Give at least {least} of each."
     )

@@ -1,25 +1,15 @@
-"""What speaks for a skill in a sentence, and the skills that are best supported."""
+"""The literal matches of sentences: which of their words name which skill."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
 from typing import NamedTuple
 
-import numpy
-from spacy.tokens import Span
+from spacy.tokens import Doc, Span
 
 from .finder import NameFinder
 from .taxonomy import Taxonomy
 
 # A literal match of so many tokens counts in full.
 FULL_MATCH = 3
-
-
-class Candidate(NamedTuple):
-    """One skill of one sentence: the evidence's tokens, the skill's row, a probability."""
-
-    start: int
-    end: int
-    row: int
-    score: float
 
 
 class LiteralMatch(NamedTuple):
@@ -30,47 +20,40 @@ class LiteralMatch(NamedTuple):
     end: int
 
 
-def literal_matches(
-    sentence: Span, matches_key: str, taxonomy: Taxonomy, finder: NameFinder | None
-) -> dict[int, LiteralMatch]:
-    """The longest literal match of each skill in the sentence, by the skill's row.
+class LiteralMatches:
+    """Those of ``doc.spans[key]``, or what the finder finds where no pipe has left any.
 
-    They are those of ``doc.spans[matches_key]``, or what the finder finds where no pipe has
-    left any.
+    Made for some docs and then left: what a doc holds is looked at once.
     """
-    matches: dict[int, LiteralMatch] = {}
-    for start, end, row in _spans(sentence, matches_key, taxonomy, finder):
-        match = LiteralMatch(min((end - start) / FULL_MATCH, 1.0), start, end)
-        if row not in matches or match.strength > matches[row].strength:
-            matches[row] = match
-    return matches
 
+    def __init__(
+        self, key: str, taxonomy: Taxonomy, finder: NameFinder | None = None
+    ) -> None:
+        self.key = key
+        self.taxonomy = taxonomy
+        self.finder = finder
+        # The docs too, so that no other gets the id of one.
+        self._docs: dict[int, tuple[Doc, list[tuple[int, int, int]]]] = {}
 
-def _spans(
-    sentence: Span, matches_key: str, taxonomy: Taxonomy, finder: NameFinder | None
-) -> Iterator[tuple[int, int, int]]:
-    if matches_key not in sentence.doc.spans:
-        if finder is not None:
-            yield from finder.find(sentence)
-        return
-    for span in sentence.doc.spans[matches_key]:
-        if sentence.start <= span.start < sentence.end and span.kb_id_ in taxonomy:
-            yield span.start, span.end, taxonomy.index(span.kb_id_)
+    def of(self, sentence: Span) -> dict[int, LiteralMatch]:
+        """The longest match of each skill in the sentence, by the skill's row."""
+        matches: dict[int, LiteralMatch] = {}
+        for start, end, row in self._spans(sentence):
+            match = LiteralMatch(min((end - start) / FULL_MATCH, 1.0), start, end)
+            if row not in matches or match.strength > matches[row].strength:
+                matches[row] = match
+        return matches
 
-
-def top_skills(
-    logits: numpy.ndarray, top_k: int, threshold: float
-) -> list[tuple[int, float]]:
-    """(row, probability) of at most top_k skills of at least this probability, the best
-    first, of equals the lower row."""
-    top_k = min(top_k, len(logits))
-    if top_k < 1:
-        return []
-    rows = numpy.argpartition(-logits, top_k - 1)[:top_k]
-    rows = rows[numpy.lexsort((rows, -logits[rows]))]
-    scores = 1 / (1 + numpy.exp(-logits[rows].astype("float64")))
-    return [
-        (int(row), float(score))
-        for row, score in zip(rows, scores)
-        if score >= threshold
-    ]
+    def _spans(self, sentence: Span) -> list[tuple[int, int, int]]:
+        doc = sentence.doc
+        if self.key not in doc.spans:
+            return [] if self.finder is None else list(self.finder.find(sentence))
+        if id(doc) not in self._docs:
+            spans = (
+                span for span in doc.spans[self.key] if span.kb_id_ in self.taxonomy
+            )
+            found = [(s.start, s.end, self.taxonomy.index(s.kb_id_)) for s in spans]
+            self._docs[id(doc)] = doc, sorted(found)
+        _, found = self._docs[id(doc)]
+        first = bisect_left(found, (sentence.start, 0, 0))
+        return found[first : bisect_left(found, (sentence.end, 0, 0))]

@@ -34,13 +34,15 @@ DEFAULT_MODEL = Config().from_str(DEFAULT_CONFIG)["model"]
 
 @Language.factory(
     "esco_skills",
-    assigns=["doc.spans"],
+    assigns=["doc.spans", "doc._.skills"],
     default_config={
         "model": DEFAULT_MODEL,
         "pretrained": DEFAULT_PRETRAINED,
         "phrases": {"@misc": "spacy_skills.clause_phrases.v1"},
         "top_k": 5,
-        "threshold": 0.0,
+        "threshold": 0.5,
+        "precision": None,
+        "group_level": 2,
         "spans_key": "esco_skills",
         "negatives_key": "esco_negatives",
         "matches_key": "esco_matches",
@@ -61,6 +63,8 @@ def make_skill_ranker(
     phrases: PhraseFunction,
     top_k: int,
     threshold: float,
+    precision: float | None,
+    group_level: int,
     spans_key: str,
     negatives_key: str,
     matches_key: str,
@@ -74,6 +78,9 @@ def make_skill_ranker(
         built like the one that was packed, as the default one is.
     phrases: cuts a sentence into the pieces that are scored beside it.
     top_k: the most skills a sentence is given; threshold: the least probability.
+    precision: the share of the given skills that is to be right, 0.8 for instance: chooses
+        the threshold, by what the calibration has seen. Needs a calibrated ranker.
+    group_level: down to which level ``doc._.skills`` names a skill's groups; 0 is the top.
     spans_key: where predictions go, and where gold skills are read from.
     negatives_key: where the batcher wrote what each sentence is a negative for.
     matches_key: where ``esco_matcher``, if there is one, left the literal matches.
@@ -85,6 +92,8 @@ def make_skill_ranker(
         phrases=phrases,
         top_k=top_k,
         threshold=threshold,
+        precision=precision,
+        group_level=group_level,
         spans_key=spans_key,
         negatives_key=negatives_key,
         matches_key=matches_key,

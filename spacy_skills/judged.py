@@ -2,8 +2,9 @@
 
 A file is JSONL, plain or gzipped. Its first line is ``{"skills": [URI, …]}``, each further one
 a span: ``{"sentence": TEXT, "start": 3, "end": 17, "chosen": [0], "rejected": [5, 2]}``, with
-offsets in characters and the skills' places in the first line. Where a text may not be passed
-on, ``"digest"`` stands in place of ``"sentence"``: that of a text that is one whole ad of the
+offsets in characters and the skills' places in the first line. Without ``start`` and ``end`` it
+is the sentence as a whole, and ``"asks": false`` says that it asks for no skill whatsoever.
+Where a text may not be passed on, ``"digest"`` stands in place of ``"sentence"``: that of a text that is one whole ad of the
 ads at hand, as each sentence is in a corpus of sentences.
 """
 
@@ -21,13 +22,15 @@ from .errors import Errors
 
 class JudgedSpan(NamedTuple):
     """Characters start to end of the sentence, and URIs of its skills, the best first. What
-    was rejected was a likely candidate; nothing may have been chosen."""
+    was rejected was a likely candidate; nothing may have been chosen. asks: for a skill that
+    may not be among the candidates."""
 
     sentence: str
     start: int
     end: int
     chosen: tuple[str, ...]
     rejected: tuple[str, ...]
+    asks: bool = True
 
     @property
     def text(self) -> str:
@@ -83,7 +86,12 @@ def _named(path: Path, line: int) -> Iterator[None]:
 
 def _check(row: dict[str, Any], skills: list[str]) -> dict[str, Any]:
     text = "sentence" if "sentence" in row else "digest"
-    for key, kind in ((text, str), ("start", int), ("end", int)):
+    kinds: dict[str, type] = {text: str}
+    if "asks" in row:
+        kinds["asks"] = bool
+    if "start" in row or "end" in row:
+        kinds |= {"start": int, "end": int}
+    for key, kind in kinds.items():
         if not isinstance(row[key], kind):
             raise TypeError(f"{key} is no {kind.__name__}")
     if min([0, *row["chosen"], *row["rejected"]]) < 0:
@@ -94,9 +102,11 @@ def _check(row: dict[str, Any], skills: list[str]) -> dict[str, Any]:
 
 
 def _span(row: dict[str, Any], text: str) -> JudgedSpan:
-    if not 0 <= row["start"] < row["end"] <= len(text):
-        raise ValueError(f"the text has no characters {row['start']} to {row['end']}")
-    return JudgedSpan(text, row["start"], row["end"], row["chosen"], row["rejected"])
+    start, end = row.get("start", 0), row.get("end", len(text))
+    if not 0 <= start < end <= len(text):
+        raise ValueError(f"the text has no characters {start} to {end}")
+    asks = row.get("asks", True)
+    return JudgedSpan(text, start, end, row["chosen"], row["rejected"], asks)
 
 
 def _find(wanted: set[str], ads: Iterable[str]) -> dict[str, str]:

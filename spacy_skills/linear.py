@@ -57,7 +57,8 @@ def _forward(
     rows = slice(None) if query.rows is None else query.rows
     starts = ops.asarray1i(query.segments.starts)
     scale = model.get_dim("nI") ** 0.5
-    inputs = normalise(vectors[starts]) * scale
+    unit = normalise(vectors[starts])
+    inputs = unit * scale
     weights = model.get_param("W")[rows]
     logits = inputs @ weights.T + model.get_param("b")[rows]
     if not is_train:
@@ -74,4 +75,4 @@ def _forward(
         # The paper's encoder is frozen: nothing below learns.
         return ops.alloc2f(*vectors.shape)
 
-    return Scores(query, logits, best), backprop
+    return Scores(query, logits, best, unit), backprop

@@ -3,15 +3,25 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
+import numpy
 from spacy.tokens import Doc, Span, Token
 from spacy.util import registry
 
 from .sentences import split_ad
 
-# The pieces of one sentence, and of many.
+
+class Marks(NamedTuple):
+    """What a spanner finds in a sentence: spans that ask for a skill, in text order, and for
+    each token the probability that it belongs to one, float32 [tokens]."""
+
+    spans: list[Span]
+    asked: numpy.ndarray
+
+
 PhraseFunction = Callable[[Span], list[Span]]
-Spanner = Callable[[Sequence[Span]], list[list[Span]]]
+Spanner = Callable[[Sequence[Span]], list[Marks]]
 
 BRACKETS_AND_SEPARATORS = frozenset("()[]{}/|;,•·")
 
@@ -22,11 +32,14 @@ class Segments:
 
     ``spans[starts[i]]`` is sentence *i*, the spans from there up to ``starts[i + 1]``
     are its pieces, so that "the best piece" is a reduction over one contiguous group.
+    ``asked[i]`` are the spanner's probabilities for the tokens of sentence *i*, zeros where
+    there is no spanner.
     """
 
     docs: list[Doc]
     spans: list[Span] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
+    asked: list[numpy.ndarray] = field(default_factory=list)
 
     @classmethod
     def from_docs(
@@ -60,10 +73,11 @@ class Segments:
         spanner: Spanner | None,
     ) -> "Segments":
         """Add sentences with the pieces that the phrase function and the spanner find."""
-        marked = spanner(sentences) if spanner is not None else [[]] * len(sentences)
-        for sentence, spans in zip(sentences, marked):
+        marks = (spanner or _mark_nothing)(sentences)
+        for sentence, (spans, asked) in zip(sentences, marks, strict=True):
             self.starts.append(len(self.spans))
             self.spans += [sentence, *phrases(sentence), *spans]
+            self.asked.append(asked)
         return self
 
     def __len__(self) -> int:
@@ -74,11 +88,15 @@ class Segments:
         return [self.spans[start] for start in self.starts]
 
 
+def _mark_nothing(sentences: Sequence[Span]) -> list[Marks]:
+    return [Marks([], numpy.zeros(len(s), dtype="float32")) for s in sentences]
+
+
 def sentences(doc: Doc) -> list[Span]:
-    """The doc's sentences that hold any text. Where no pipe has set bounds, those that
-    ``ad_sentencizer`` would set."""
+    """The doc's sentences that hold a letter or a digit. Where no pipe has set bounds, those
+    that ``ad_sentencizer`` would set."""
     if doc.has_annotation("SENT_START"):
-        return [sent for sent in doc.sents if not sent.text.isspace()]
+        return [sent for sent in doc.sents if any(map(str.isalnum, sent.text))]
     found: list[Span] = []
     for start, end in split_ad(doc.text):
         sentence = doc.char_span(start, end, alignment_mode="expand")
@@ -87,7 +105,7 @@ def sentences(doc: Doc) -> list[Span]:
         first = max(sentence.start, found[-1].end) if found else sentence.start
         if first < sentence.end:
             found.append(doc[first : sentence.end])
-    return found
+    return [sentence for sentence in found if any(map(str.isalnum, sentence.text))]
 
 
 @dataclass(frozen=True)

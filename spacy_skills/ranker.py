@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 from spacy.language import Language
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d, Ints1d
 
+from .annotations import set_spans, skill_records
+from .decision import Candidate, decide
 from .errors import Errors
-from .evidence import Candidate, LiteralMatch, literal_matches, top_skills
+from .evidence import LiteralMatch, LiteralMatches
 from .linear import set_known
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
@@ -33,6 +35,7 @@ class SkillRanker(SavedRanker):
     """``doc.spans["esco_skills"]``: a span per (sentence, skill), best first within a
     sentence. The span is the evidence (the literal match or the best piece), ``label_``
     the preferred name, ``kb_id_`` the URI, ``attrs["scores"]`` the probabilities.
+    ``doc._.skills``: the doc's skills as plain data, see ``SkillRecord``.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class SkillRanker(SavedRanker):
         *,
         phrases: PhraseFunction,
         top_k: int = 5,
-        threshold: float = 0.0,
+        threshold: float = 0.5,
+        precision: float | None = None,
+        group_level: int = 2,
         spans_key: str = "esco_skills",
         negatives_key: str = "esco_negatives",
         matches_key: str = "esco_matches",
@@ -55,10 +60,13 @@ class SkillRanker(SavedRanker):
         self.phrases = phrases
         self.finder = None
         self.spanner = None
+        self.calibration = None
         self.scorer = scorer
         self.cfg: dict[str, Any] = {
             "top_k": top_k,
             "threshold": threshold,
+            "precision": precision,
+            "group_level": group_level,
             "spans_key": spans_key,
             "negatives_key": negatives_key,
             "matches_key": matches_key,
@@ -127,6 +135,8 @@ class SkillRanker(SavedRanker):
             set_skills(classifiers, vectors, log_prior(counts))
         else:
             set_known(classifiers, counts)
+        # It was of other weights.
+        self.calibration = None
         if spanner is not None:
             self.spanner = cast("SkillSpanner", spanner)
         if self.finder is not None:
@@ -139,52 +149,53 @@ class SkillRanker(SavedRanker):
             counts.update({span.kb_id_ for span in gold} & set(self.labels))
         return dict(counts)
 
+    @property
+    def threshold(self) -> float:
+        """The least probability of a skill that is given. Raises ValueError if a precision is
+        wanted that the calibration does not reach, or there is none."""
+        precision = self.cfg["precision"]
+        if precision is None:
+            return self.cfg["threshold"]
+        if self.calibration is None:
+            raise ValueError(Errors.S901.format(name=self.name))
+        return self.calibration.threshold(precision)
+
     def predict(self, docs: Iterable[Doc]) -> list[list[Candidate]]:
         """The best skills of each doc's sentences, in the sentences' order."""
         docs = list(docs)
         found: dict[int, list[Candidate]] = {id(doc): [] for doc in docs}
-        top_k, threshold = self.cfg["top_k"], self.cfg["threshold"]
-        for scores in self._score_all(docs):
-            logits = self.model.ops.to_numpy(scores.logits)
-            best = self.model.ops.to_numpy(scores.best)
-            segments = scores.query.segments
-            for i, sentence in enumerate(segments.sentences):
-                matches = self._matches(sentence)
-                for row, score in top_skills(logits[i], top_k, threshold):
-                    piece = matches.get(row) or segments.spans[best[i, row]]
-                    candidate = Candidate(piece.start, piece.end, row, score)
-                    found[id(sentence.doc)].append(candidate)
+        threshold = self.threshold
+        for scores, matches in self._score_all(docs):
+            decided = decide(
+                scores.to_cpu(self.model.ops),
+                matches,
+                calibration=self.calibration,
+                top_k=self.cfg["top_k"],
+                threshold=threshold,
+            )
+            sentences = scores.query.segments.sentences
+            for sentence, candidates in zip(sentences, decided):
+                found[id(sentence.doc)] += candidates
         return [found[id(doc)] for doc in docs]
 
     def rank(self, docs: Iterable[Doc]) -> Iterator[tuple[Span, numpy.ndarray]]:
         """Every sentence of docs that have been through the pipes before this one, with
         its logits over all skills, float32 [len(labels)]."""
-        for scores in self._score_all(docs):
-            logits = self.model.ops.to_numpy(scores.logits)
-            yield from zip(scores.query.segments.sentences, logits)
+        for scores in self.scores(docs):
+            yield from zip(scores.query.segments.sentences, scores.logits)
+
+    def scores(self, docs: Iterable[Doc]) -> Iterator[Scores]:
+        """What the model says of some sentences at a time, numpy's arrays, over all skills."""
+        for scores, _ in self._score_all(docs):
+            yield scores.to_cpu(self.model.ops)
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: list[list[Candidate]]
     ) -> None:
-        skills = self.taxonomy.skills
+        level = self.cfg["group_level"]
         for doc, candidates in zip(docs, scores):
-            spans = [
-                Span(
-                    doc,
-                    c.start,
-                    c.end,
-                    label=skills[c.row].name,
-                    kb_id=skills[c.row].uri,
-                )
-                for c in candidates
-            ]
-            probabilities = numpy.array([c.score for c in candidates], dtype="float32")
-            doc.spans[self.cfg["spans_key"]] = SpanGroup(
-                doc,
-                name=self.cfg["spans_key"],
-                spans=spans,
-                attrs={"scores": probabilities},
-            )
+            set_spans(doc, candidates, self.taxonomy, self.cfg["spans_key"])
+            doc._.skills = skill_records(doc, candidates, self.taxonomy, level)
 
     def update(
         self,
@@ -205,12 +216,16 @@ class SkillRanker(SavedRanker):
         if not rows or not len(segments):
             return losses
         set_dropout_rate(self.model, drop)
-        query = self._query(segments, self.model.ops.asarray1i(rows))
+        literal = self._literal_matches()
+        matches = [literal.of(sentence) for sentence in segments.sentences]
+        query = self._query(segments, matches, self.model.ops.asarray1i(rows))
         scores, backprop = self.model.begin_update(query)
         loss, d_logits = self.get_loss(examples, scores)
         backprop(d_logits)
         if sgd is not None:
             self.finish_update(sgd)
+            # It is of the weights as they were.
+            self.calibration = None
         losses[self.name] += loss
         return losses
 
@@ -251,30 +266,38 @@ class SkillRanker(SavedRanker):
             return {}
         return self.scorer(examples, rank=self.rank, labels=self.labels, **kwargs)
 
-    def _score_all(self, docs: Iterable[Doc]) -> Iterator[Scores]:
+    def _score_all(
+        self, docs: Iterable[Doc]
+    ) -> Iterator[tuple[Scores, list[dict[int, LiteralMatch]]]]:
         n_skills = len(self.taxonomy)
+        literal = self._literal_matches()
         for segments in Segments.stream(
             docs, self.phrases, SENTENCES_PER_PASS, self.spanner
         ):
-            scores = self.model.predict(self._query(segments))
+            matches = [literal.of(sentence) for sentence in segments.sentences]
+            scores = self.model.predict(self._query(segments, matches))
             assert scores.logits.shape == (len(segments), n_skills)
-            yield scores
+            yield scores, matches
 
-    def _query(self, segments: Segments, rows: Ints1d | None = None) -> Query:
+    def _query(
+        self,
+        segments: Segments,
+        matches: list[dict[int, LiteralMatch]],
+        rows: Ints1d | None = None,
+    ) -> Query:
         n_columns = len(self.taxonomy) if rows is None else len(rows)
         literal = numpy.zeros((len(segments), n_columns), dtype="float32")
         columns = None if rows is None else {int(row): i for i, row in enumerate(rows)}
-        for i, sentence in enumerate(segments.sentences):
-            for row, match in self._matches(sentence).items():
+        for i, of_sentence in enumerate(matches):
+            for row, match in of_sentence.items():
                 if columns is None:
                     literal[i, row] = match.strength
                 elif row in columns:
                     literal[i, columns[row]] = match.strength
         return Query(segments, self.model.ops.asarray2f(literal), rows)
 
-    def _matches(self, sentence: Span) -> dict[int, LiteralMatch]:
-        key = self.cfg["matches_key"]
-        return literal_matches(sentence, key, self.taxonomy, self.finder)
+    def _literal_matches(self) -> LiteralMatches:
+        return LiteralMatches(self.cfg["matches_key"], self.taxonomy, self.finder)
 
     def _pairs(self, example: Example) -> Iterator[tuple[int, Span, float]]:
         """(skill's row, span of the reference, 1 for a positive or 0 for a negative)."""

@@ -10,6 +10,7 @@ from spacy.pipeline import TrainablePipe
 from spacy.util import SimpleFrozenList, from_disk, to_disk
 from spacy.util import to_bytes as to_bytes_
 
+from .calibration import Calibration
 from .errors import Errors
 from .finder import NameFinder
 from .skills import clear
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
     from .spanner import SkillSpanner
 
 # What not every ranker has, and the names of their files.
-OPTIONAL_PARTS = {"names", "spanner"}
+OPTIONAL_PARTS = {"names", "spanner", "calibration"}
 
 
 class SavedRanker(TrainablePipe):
-    """Settings, taxonomy, model, and where there are any the names' finder and the spanner:
-    one key each in the four serialisers, as spaCy's EntityLinker keeps its knowledge base."""
+    """Settings, taxonomy, model, and where there are any the names' finder, the spanner and the
+    calibration: one key each in the four serialisers, as spaCy's EntityLinker keeps its knowledge base."""
 
     cfg: dict[str, Any]
     finder: NameFinder | None
     spanner: "SkillSpanner | None"
+    calibration: Calibration | None
     _taxonomy: Taxonomy | None
 
     @property
@@ -49,6 +51,8 @@ class SavedRanker(TrainablePipe):
             serialize["names"] = self.finder.to_bytes
         if self.spanner is not None:
             serialize["spanner"] = self.spanner.to_bytes
+        if self.calibration is not None:
+            serialize["calibration"] = self.calibration.to_bytes
         return to_bytes_(serialize, exclude)
 
     def from_bytes(
@@ -59,8 +63,8 @@ class SavedRanker(TrainablePipe):
     def from_parts(
         self, parts: dict[str, bytes], *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SavedRanker":
-        """Load what ``to_bytes`` joins. Without them there is no finder and no spanner
-        afterwards; other parts that are missing stay as they are."""
+        """Load what ``to_bytes`` joins. Optional parts that are missing are gone afterwards,
+        others that are missing stay as they are."""
         deserialize: dict[str, Callable[[bytes], Any]] = {
             "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
@@ -68,6 +72,7 @@ class SavedRanker(TrainablePipe):
             "model": self._load_model,
             "names": self._load_names,
             "spanner": self._load_spanner,
+            "calibration": self._load_calibration,
         }
         self._forget(exclude)
         for name, load in deserialize.items():
@@ -91,6 +96,9 @@ class SavedRanker(TrainablePipe):
             serialize["names"] = lambda p: p.write_bytes(names())
         if self.spanner is not None:
             serialize["spanner"] = self.spanner.to_disk
+        if self.calibration is not None:
+            calibration = self.calibration.to_bytes
+            serialize["calibration"] = lambda p: p.write_bytes(calibration())
         for name in OPTIONAL_PARTS - set(serialize):
             # Left by another ranker that was saved here before.
             (Path(path) / name).unlink(missing_ok=True)
@@ -109,6 +117,7 @@ class SavedRanker(TrainablePipe):
         for name, load in (
             ("names", self._load_names),
             ("spanner", self._load_spanner),
+            ("calibration", self._load_calibration),
         ):
             if (Path(path) / name).exists():
                 deserialize[name] = partial(_load_file, load)
@@ -125,12 +134,17 @@ class SavedRanker(TrainablePipe):
             self.finder = None
         if "spanner" not in exclude:
             self.spanner = None
+        if "calibration" not in exclude:
+            self.calibration = None
 
     def _load_spanner(self, data: bytes) -> None:
         # Brings torch and transformers.
         from .spanner import SkillSpanner
 
         self.spanner = SkillSpanner.from_bytes(data)
+
+    def _load_calibration(self, data: bytes) -> None:
+        self.calibration = Calibration.from_bytes(data)
 
     def _load_names(self, data: bytes) -> None:
         self.finder = NameFinder.from_bytes(data)

@@ -1,7 +1,7 @@
 """One binary classifier per skill over the vectors of a sentence and its pieces."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -39,11 +39,19 @@ class Query:
 @dataclass
 class Scores:
     """logits and best, both [sentences, skills]; best[i, j] is the row in segments.spans
-    of the piece of sentence i (or of the sentence itself) that lies closest to skill j."""
+    of the piece of sentence i (or of the sentence itself) that lies closest to skill j.
+    sentences: unit vectors [sentences, width]."""
 
     query: Query
     logits: Floats2d
     best: Ints2d
+    sentences: Floats2d
+
+    def to_cpu(self, ops: Ops) -> "Scores":
+        """The same with numpy's arrays."""
+        query = replace(self.query, literal=ops.to_numpy(self.query.literal))
+        arrays = (self.logits, self.best, self.sentences)
+        return Scores(query, *map(ops.to_numpy, arrays))
 
 
 @registry.architectures("spacy_skills.SkillRanker.v1")
@@ -282,7 +290,7 @@ def _forward_classifiers(
             model.inc_grad("offset", d_offset)
         return backprop_unit(d_cosines @ skills)
 
-    return Scores(query, logits, best), backprop_classifiers
+    return Scores(query, logits, best, unit[starts]), backprop_classifiers
 
 
 def _best_of_groups(ops: Ops, cosines: Floats2d, starts: list[int]) -> Ints2d:

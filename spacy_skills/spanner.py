@@ -20,6 +20,7 @@ from transformers import (
 
 from .errors import Errors
 from .files import write_file
+from .phrases import Marks
 
 # Each token is outside, begins or is inside a span, once of skills and once of knowledge:
 # the two layers of SkillSpan (Zhang et al. 2022), which overlap.
@@ -31,7 +32,7 @@ SENTENCES_PER_CALL = 64
 
 class SkillSpanner:
     """A linear layer on each token's first wordpiece, over the lower layers of a
-    transformer. Called with sentences, it gives the spans of each in text order."""
+    transformer. Called with sentences, it gives the marks of each."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerFast, transformer: PreTrainedModel
@@ -51,10 +52,10 @@ class SkillSpanner:
         )
         return cls(AutoTokenizer.from_pretrained(name), transformer)
 
-    def __call__(self, sentences: Sequence[Span]) -> list[list[Span]]:
+    def __call__(self, sentences: Sequence[Span]) -> list[Marks]:
         self.transformer.eval()
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
-        found: list[list[Span]] = [[] for _ in sentences]
+        found: dict[int, Marks] = {}
         for i in range(0, len(order), SENTENCES_PER_CALL):
             part = order[i : i + SENTENCES_PER_CALL]
             words = [[token.text for token in sentences[k]] for k in part]
@@ -63,12 +64,13 @@ class SkillSpanner:
                 scores = torch.softmax(logits, dim=-1).cpu().numpy()
             for k, rows, places in zip(part, scores, firsts):
                 sentence = sentences[k]
-                bounds = decode(rows[list(places.values())], list(places))
-                found[k] = [
-                    sentence.doc[sentence.start + a : sentence.start + b]
-                    for a, b in bounds
-                ]
-        return found
+                tags = rows[list(places.values())]
+                # Tokens without a wordpiece, such as blanks, belong to no span.
+                asked = numpy.zeros(len(sentence), dtype="float32")
+                asked[list(places)] = 1 - tags[:, :, OUTSIDE].min(axis=1)
+                spans = [sentence[a:b] for a, b in decode(tags, list(places))]
+                found[k] = Marks(spans, asked)
+        return [found[k] for k in range(len(sentences))]
 
     def tag(
         self, words: Sequence[Sequence[str]]

@@ -140,6 +140,25 @@ class Taxonomy:
             level = [parent for parent in dict.fromkeys(above) if parent not in found]
         return list(found)
 
+    def groups_above(self, uri: str, level: int) -> list[Group]:
+        """The groups above a concept, from the uppermost, whose level is 0, to this level, and
+        there by code. Raises KeyError."""
+        levels = self._levels
+        found = [u for u in self.ancestors(uri) if levels.get(u, level + 1) <= level]
+        found.sort(key=lambda u: (levels[u], self.groups[u].code, u))
+        return [self.groups[u] for u in found]
+
+    @cached_property
+    def _levels(self) -> dict[str, int]:
+        """How many groups stand above each group, by the shortest way."""
+        levels: dict[str, int] = {}
+        level = [uri for uri, group in self.groups.items() if not group.broader]
+        for depth in range(len(self.groups)):
+            new = [uri for uri in level if uri in self.groups and uri not in levels]
+            levels.update(dict.fromkeys(new, depth))
+            level = [child for uri in new for child in self._children.get(uri, ())]
+        return levels
+
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen characters that change with the skills or their order."""

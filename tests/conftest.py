@@ -114,9 +114,9 @@ def make_nlp(taxonomy, tiny_encoder):
             "encoder": encoder,
             **(model or {}),
         }
-        nlp.add_pipe(
-            "esco_skills", config={"pretrained": None, "model": architecture, **config}
-        )
+        # All skills, however improbable with random weights.
+        settings = {"pretrained": None, "threshold": 0.0, **config}
+        nlp.add_pipe("esco_skills", config={"model": architecture, **settings})
         nlp.get_pipe("esco_matcher").initialize(lambda: [], nlp=nlp, taxonomy=taxonomy)
         nlp.get_pipe("esco_skills").initialize(
             lambda: [], nlp=nlp, taxonomy=taxonomy, labels=labels or {}

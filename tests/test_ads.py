@@ -53,7 +53,7 @@ def test_folder_is_read_in_sorted_order(tmp_path):
     (tmp_path / "c.TXT").write_text("third")
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / ".hidden.txt").write_text("no")
-    (tmp_path / "notes.md").write_text("no")
+    (tmp_path / "notes.doc").write_text("no")
     assert texts(tmp_path) == ["first", "second", "third"]
 
 
@@ -84,7 +84,7 @@ def test_long_ad_in_a_table(tmp_path):
         ("ads.txt", "Cook".encode("utf-16-le"), "text", "line 1 is not UTF-8"),
         ("ads.txt", "Cook".encode("utf-16"), "text", "line 1 is not UTF-8"),
         ("ads.txt.gz", b"not gzipped", "text", "damaged after line 0"),
-        ("ads.pdf", b"%PDF", "text", "ends in none of .txt, .jsonl"),
+        ("ads.pdf", b"%PDF", "text", "ends in none of .txt, .html"),
     ],
 )
 def test_bad_input_names_file_line_and_remedy(tmp_path, name, content, field, expected):

@@ -80,7 +80,8 @@ def test_as_a_component_it_learns_and_is_saved(
             "name": tiny_encoder,
         },
     }
-    ranker = nlp.add_pipe("esco_skills", config={"model": model, "pretrained": None})
+    config = {"model": model, "pretrained": None, "threshold": 0.0}
+    ranker = nlp.add_pipe("esco_skills", config=config)
     ranker.initialize(
         lambda: [], nlp=nlp, taxonomy=taxonomy, labels={uri("bread"): 4, uri("sql"): 2}
     )

@@ -74,7 +74,7 @@ def trained(tiny_encoder, tmp_path_factory):
 def spans(spanner, *texts):
     nlp = spacy.blank("en")
     found = spanner([nlp(text)[:] for text in texts])
-    return [[span.text for span in of_text] for of_text in found]
+    return [[span.text for span in marks.spans] for marks in found]
 
 
 def test_learns_what_is_marked(trained):
@@ -95,8 +95,15 @@ def test_what_is_saved_finds_the_same(trained, tmp_path):
 def test_any_text_has_spans_within_it(trained, texts):
     docs = [spacy.blank("en")(text) for text in texts]
     sentences = [doc[:] for doc in docs if len(doc)]
-    for sentence, found in zip(sentences, trained(sentences)):
+    for sentence, (found, asked) in zip(sentences, trained(sentences)):
         assert all(sentence.start <= s.start < s.end <= sentence.end for s in found)
+        assert len(asked) == len(sentence)
+        assert ((asked >= 0) & (asked <= 1)).all()
+
+
+def test_what_is_marked_is_asked_for(trained):
+    ((_, asked),) = trained([spacy.blank("en")("you bake bread today")[:]])
+    assert asked[1:3].min() > 0.5 > asked[[0, 3]].max()
 
 
 def test_neighbours_do_not_matter(trained):
@@ -104,8 +111,10 @@ def test_neighbours_do_not_matter(trained):
     doc = nlp("plaster walls . you bake bread today")
     long = "and so on " * 30
     (alone,) = trained([doc[3:7]])
-    together = trained([doc[0:3], nlp(long)[:], doc[3:7]])
-    assert [(s.start, s.end) for s in together[2]] == [(s.start, s.end) for s in alone]
+    *_, among = trained([doc[0:3], nlp(long)[:], doc[3:7]])
+    bounds = [[(s.start, s.end) for s in marks.spans] for marks in (alone, among)]
+    assert bounds[0] == bounds[1]
+    numpy.testing.assert_allclose(among.asked, alone.asked, atol=1e-5)
 
 
 def test_excluded_and_repeated_sentences_are_left_out(marked):

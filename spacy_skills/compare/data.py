@@ -12,7 +12,7 @@ from thinc.types import Floats2d, Ints1d
 from tqdm import tqdm
 
 from ..batcher import make_pool
-from ..evidence import literal_matches
+from ..evidence import LiteralMatches
 from ..phrases import Segments
 from ..ranker import SkillRanker
 from ..sampler import SentencePool
@@ -95,6 +95,8 @@ def encode_examples(
     vectors, lengths = [], []
     literal: list[dict[int, float]] = []
     docs = [_match(nlp, ranker, eg.predicted) for eg in examples]
+    key = ranker.cfg["matches_key"]
+    matches = LiteralMatches(key, ranker.taxonomy, ranker.finder)
     with tqdm(total=len(docs), desc=desc, unit="sentence") as progress:
         for i in range(0, len(docs), SENTENCES_PER_PASS):
             segments = Segments.from_docs(
@@ -104,13 +106,8 @@ def encode_examples(
             bounds = [*segments.starts, len(segments.spans)]
             lengths.extend(numpy.diff(bounds).tolist())
             for sentence in segments.sentences:
-                matches = literal_matches(
-                    sentence,
-                    ranker.cfg["matches_key"],
-                    ranker.taxonomy,
-                    ranker.finder,
-                )
-                literal.append({row: m.strength for row, m in matches.items()})
+                found = matches.of(sentence)
+                literal.append({row: m.strength for row, m in found.items()})
             progress.update(len(segments))
     return EncodedSentences(
         pool, numpy.concatenate(vectors), numpy.cumsum(lengths), literal
