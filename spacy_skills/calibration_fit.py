@@ -63,7 +63,7 @@ def judgements(
     texts = (make_sentence_doc(nlp, span.sentence) for span, _ in known)
     asking: list[numpy.ndarray] = []
     right: list[numpy.ndarray] = []
-    for scores in ranker.scores(nlp.pipe(texts, disable=later)):
+    for scores, _ in ranker.scored(nlp.pipe(texts, disable=later)):
         asking.append(asking_features(scores))
         for i in range(len(scores.logits)):
             _, pairs = known[len(right)]

@@ -39,19 +39,32 @@ def decide(
     Without a calibration the probability is the logit's.
     """
     asking = None if calibration is None else calibration.asking(scores)
-    logits = numpy.asarray(scores.logits)
-    for i, sentence in enumerate(scores.query.segments.sentences):
-        rows = best_rows(logits[i], top_k)
-        if calibration is None or asking is None:
-            values = 1 / (1 + numpy.exp(-logits[i, rows].astype("float64")))
-        else:
-            values = calibration.probabilities(scores, i, rows, asking[i])
-        found = [
-            _candidate(scores, i, sentence, int(row), float(value), matches[i])
-            for row, value in zip(rows, values)
-            if value >= threshold
-        ]
-        yield sorted(found, key=lambda candidate: -candidate.score)
+    for i, logits in enumerate(numpy.asarray(scores.logits)):
+        rows = best_rows(logits, top_k)
+        found = candidates(scores, i, rows, matches[i], calibration, asking)
+        yield [candidate for candidate in found if candidate.score >= threshold]
+
+
+def candidates(
+    scores: Scores,
+    i: int,
+    rows: numpy.ndarray,
+    matches: Mapping[int, LiteralMatch],
+    calibration: Calibration | None,
+    asking: numpy.ndarray | None,
+) -> list[Candidate]:
+    """The skills in these rows for sentence i, the most probable first. asking: what the
+    calibration says of the sentences."""
+    if calibration is None or asking is None:
+        logits = numpy.asarray(scores.logits)[i, rows].astype("float64")
+        values = 1 / (1 + numpy.exp(-logits))
+    else:
+        values = calibration.probabilities(scores, i, rows, asking[i])
+    found = [
+        _candidate(scores, i, int(row), float(value), matches)
+        for row, value in zip(rows, values)
+    ]
+    return sorted(found, key=lambda candidate: -candidate.score)
 
 
 def best_rows(logits: numpy.ndarray, top_k: int) -> numpy.ndarray:
@@ -64,18 +77,14 @@ def best_rows(logits: numpy.ndarray, top_k: int) -> numpy.ndarray:
 
 
 def _candidate(
-    scores: Scores,
-    i: int,
-    sentence: Span,
-    row: int,
-    value: float,
-    matches: Mapping[int, LiteralMatch],
+    scores: Scores, i: int, row: int, value: float, matches: Mapping[int, LiteralMatch]
 ) -> Candidate:
     if row in matches:
         match = matches[row]
         return Candidate(match.start, match.end, row, value, "name")
-    start, end = _trim(scores.query.segments.spans[scores.best[i, row]])
-    whole = (start, end) == _trim(sentence)
+    segments = scores.query.segments
+    start, end = _trim(segments.spans[scores.best[i, row]])
+    whole = (start, end) == _trim(segments.spans[segments.starts[i]])
     return Candidate(start, end, row, value, "sentence" if whole else "words")
 
 

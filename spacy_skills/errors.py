@@ -370,3 +370,18 @@ class Errors(metaclass=ErrorsWithCodes):
         "{path} has {asking} judged sentences that ask for a skill and {other} that ask for "
         "none; {right} skills are right and {wrong} wrong. Give at least {least} of each."
     )
+    # whole ads
+    S905 = (
+        "{path} was left by a run with other settings, of another pipeline or version. Use the "
+        "same settings to go on with it, or pass --overwrite to begin anew."
+    )
+    S906 = (
+        "{path}, line {line}, is no ad with its skills. Give a .jsonl file of `spacy skills "
+        "extract`; delete a line that was cut short."
+    )
+    S907 = "The ad {source} can't be annotated: {reason}. Shorten or remove it."
+    S908 = "Can't write {path}: its name has to end in one of {allowed}."
+    S909 = "{path} needs pyarrow: pip install 'spacy-skills[parquet]'"
+    S910 = (
+        "{path} exists. Choose another file, or pass --overwrite to have it replaced."
+    )

@@ -165,9 +165,9 @@ class SkillRanker(SavedRanker):
         docs = list(docs)
         found: dict[int, list[Candidate]] = {id(doc): [] for doc in docs}
         threshold = self.threshold
-        for scores, matches in self._score_all(docs):
+        for scores, matches in self.scored(docs):
             decided = decide(
-                scores.to_cpu(self.model.ops),
+                scores,
                 matches,
                 calibration=self.calibration,
                 top_k=self.cfg["top_k"],
@@ -181,13 +181,8 @@ class SkillRanker(SavedRanker):
     def rank(self, docs: Iterable[Doc]) -> Iterator[tuple[Span, numpy.ndarray]]:
         """Every sentence of docs that have been through the pipes before this one, with
         its logits over all skills, float32 [len(labels)]."""
-        for scores in self.scores(docs):
+        for scores, _ in self.scored(docs):
             yield from zip(scores.query.segments.sentences, scores.logits)
-
-    def scores(self, docs: Iterable[Doc]) -> Iterator[Scores]:
-        """What the model says of some sentences at a time, numpy's arrays, over all skills."""
-        for scores, _ in self._score_all(docs):
-            yield scores.to_cpu(self.model.ops)
 
     def set_annotations(
         self, docs: Iterable[Doc], scores: list[list[Candidate]]
@@ -266,9 +261,11 @@ class SkillRanker(SavedRanker):
             return {}
         return self.scorer(examples, rank=self.rank, labels=self.labels, **kwargs)
 
-    def _score_all(
+    def scored(
         self, docs: Iterable[Doc]
     ) -> Iterator[tuple[Scores, list[dict[int, LiteralMatch]]]]:
+        """What the model says of some sentences at a time, numpy's arrays, over all skills;
+        and each sentence's literal matches."""
         n_skills = len(self.taxonomy)
         literal = self._literal_matches()
         for segments in Segments.stream(
@@ -277,7 +274,7 @@ class SkillRanker(SavedRanker):
             matches = [literal.of(sentence) for sentence in segments.sentences]
             scores = self.model.predict(self._query(segments, matches))
             assert scores.logits.shape == (len(segments), n_skills)
-            yield scores, matches
+            yield scores.to_cpu(self.model.ops), matches
 
     def _query(
         self,

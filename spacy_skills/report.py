@@ -1,0 +1,132 @@
+"""A page to look at: what the ads of a corpus ask for, and where each of them says so."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import spacy
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from spacy import displacy
+from spacy.language import Language
+
+from .extraction import AdRecord
+from .sentences import split_ad
+
+TEMPLATES = Path(__file__).parent / "templates"
+COLOURS = {"name": "#f2c57c", "words": "#9fc5e8", "sentence": "#d9d2e9"}
+TOP_SKILLS = 25
+# The group that a skill is listed under is one of this level, or else the lowest above it.
+LISTED_LEVEL = 1
+
+
+class Count(NamedTuple):
+    """In how many ads, and in which share of the most frequent one's."""
+
+    name: str
+    uri: str
+    ads: int
+    share: float
+
+
+@dataclass
+class Demand:
+    """How many ads ask for each skill; groups: the skills under each group, by name."""
+
+    n_ads: int = 0
+    silent: int = 0
+    skills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    groups: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
+
+    def add(self, record: AdRecord) -> None:
+        self.n_ads += 1
+        self.silent += not record["skills"]
+        for skill in record["skills"]:
+            key = (skill["name"], skill["uri"])
+            self.skills[key] += 1
+            groups = skill["groups"][: LISTED_LEVEL + 1]
+            name = groups[-1]["name"] if groups else "other"
+            self.groups.setdefault(name, Counter())[key] += 1
+
+    def top(self, n: int) -> list[Count]:
+        return _counts(self.skills, n)
+
+    def by_group(self) -> list[tuple[str, int, list[Count]]]:
+        """Name, number of mentions and skills of each group, the largest first."""
+        found = [
+            (name, c.total(), _counts(c, len(c))) for name, c in self.groups.items()
+        ]
+        return sorted(found, key=lambda group: (-group[1], group[0]))
+
+
+def _counts(counter: Counter[tuple[str, str]], n: int) -> list[Count]:
+    order = sorted(counter.items(), key=lambda item: (-item[1], item[0]))[:n]
+    most = order[0][1] if order else 1
+    return [Count(name, uri, ads, ads / most) for (name, uri), ads in order]
+
+
+def render_report(records: Iterable[AdRecord], *, title: str, max_ads: int) -> str:
+    """One HTML page that needs nothing but itself: the skills that most ads ask for, all skills
+    by group, and the first max_ads ads with their evidence."""
+    demand = Demand()
+    shown: list[tuple[AdRecord, list[tuple[str, bool]]]] = []
+    nlp = spacy.blank("xx")
+    for record in records:
+        demand.add(record)
+        if len(shown) < max_ads:
+            shown.append((record, list(_lines(nlp, record))))
+    # displaCy's markup stands in the page as it is; everything else is escaped.
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(["html", "jinja"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = templates.get_template("report.html.jinja")
+    return page.render(
+        title=title,
+        demand=demand,
+        top=demand.top(TOP_SKILLS),
+        groups=demand.by_group(),
+        ads=shown,
+        colours=COLOURS,
+    )
+
+
+def _lines(nlp: Language, record: AdRecord) -> Iterator[tuple[str, bool]]:
+    """The ad's sentences: displaCy's view (and True) of those with evidence, else the text."""
+    text = record["text"]
+    marks = [
+        (evidence["start"], evidence["end"], skill["name"], evidence["evidence"])
+        for skill in record["skills"]
+        for evidence in skill["evidence"]
+    ]
+    marks.sort()
+    for start, end in split_ad(text):
+        own = [mark for mark in marks if start <= mark[0] < end]
+        if own:
+            yield _span_view(nlp, text[start:end], start, own), True
+        else:
+            yield text[start:end], False
+
+
+def _span_view(
+    nlp: Language, text: str, offset: int, marks: Sequence[tuple[int, int, str, str]]
+) -> str:
+    doc = nlp.make_doc(text)
+    spans: list[dict[str, Any]] = []
+    colours = {}
+    for start, end, name, kind in marks:
+        bounds = start - offset, min(end - offset, len(text))
+        span = doc.char_span(*bounds, alignment_mode="expand")
+        if span is not None:
+            spans.append(
+                {"start_token": span.start, "end_token": span.end, "label": name}
+            )
+            colours[name.upper()] = colours[name] = COLOURS[kind]
+    view = {"text": text, "spans": spans, "tokens": [token.text for token in doc]}
+    options = {"colors": colours, "top_offset_step": 20}
+    return displacy.render(
+        [view], style="span", manual=True, options=options, jupyter=False
+    )
