@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 
 from spacy.language import Language
-from spacy.tokens import Doc
 
-from .benchmark import make_sentence_doc
 from .span_training import MarkedSentence
 from .spanner import BEGIN, OUTSIDE
 
@@ -34,23 +33,21 @@ class Abstention:
 def measure_abstention(
     nlp: Language, sentences: Sequence[MarkedSentence], spans_key: str = "esco_skills"
 ) -> Abstention:
-    """Annotate the sentences, each as a doc, and compare with the marks."""
-    docs = (make_sentence_doc(nlp, " ".join(s.words)) for s in sentences)
+    """Annotate the sentences, those of one ad as the lines of a doc, and compare with the
+    marks."""
     counts = dict.fromkeys(
         "asking silent hits wrong skills marks found evidence justified".split(), 0
     )
-    for doc, sentence in zip(nlp.pipe(docs), sentences):
-        marks = list(marked_characters(sentence))
-        evidence = _evidence(doc, spans_key)
-        counts["asking" if marks else "silent"] += 1
-        if evidence:
-            counts["hits" if marks else "wrong"] += 1
-        if not marks:
-            counts["skills"] += len(doc.spans[spans_key])
-        counts["marks"] += len(marks)
-        counts["found"] += sum(_touches(mark, evidence) for mark in marks)
-        counts["evidence"] += len(evidence)
-        counts["justified"] += sum(_touches(span, marks) for span in evidence)
+    ads = [list(of_ad) for _, of_ad in groupby(sentences, _ad_or_itself)]
+    docs = nlp.pipe("\n".join(" ".join(s.words) for s in ad) for ad in ads)
+    for ad, doc in zip(ads, docs):
+        given = [(span.start_char, span.end_char) for span in doc.spans[spans_key]]
+        start = 0
+        for sentence in ad:
+            end = start + len(" ".join(sentence.words))
+            marks = [(start + a, start + b) for a, b in marked_characters(sentence)]
+            _count(counts, marks, [span for span in given if start <= span[0] < end])
+            start = end + 1
     precision = _share(counts["hits"], counts["hits"] + counts["wrong"])
     recall = _share(counts["hits"], counts["asking"])
     return Abstention(
@@ -63,6 +60,26 @@ def measure_abstention(
         found=_share(counts["found"], counts["marks"]),
         justified=_share(counts["justified"], counts["evidence"]),
     )
+
+
+def _ad_or_itself(sentence: MarkedSentence) -> str | int:
+    return id(sentence) if sentence.ad is None else sentence.ad
+
+
+def _count(
+    counts: dict[str, int], marks: list[tuple[int, int]], given: list[tuple[int, int]]
+) -> None:
+    """Add one sentence, with its marks and a span for each skill it was given."""
+    counts["asking" if marks else "silent"] += 1
+    if given:
+        counts["hits" if marks else "wrong"] += 1
+    if not marks:
+        counts["skills"] += len(given)
+    evidence = set(given)
+    counts["marks"] += len(marks)
+    counts["found"] += sum(_touches(mark, evidence) for mark in marks)
+    counts["evidence"] += len(evidence)
+    counts["justified"] += sum(_touches(span, marks) for span in evidence)
 
 
 def marked_characters(sentence: MarkedSentence) -> Iterator[tuple[int, int]]:
@@ -82,10 +99,6 @@ def marked_characters(sentence: MarkedSentence) -> Iterator[tuple[int, int]]:
                 start = -1
             if opens:
                 start = i
-
-
-def _evidence(doc: Doc, spans_key: str) -> set[tuple[int, int]]:
-    return {(span.start_char, span.end_char) for span in doc.spans[spans_key]}
 
 
 def _touches(one: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool:

@@ -23,7 +23,8 @@ class EvidenceRecord(TypedDict):
 
 
 class SkillRecord(TypedDict):
-    """One of ``doc._.skills``: plain data. score: that of the best evidence. groups: uri, name
+    """One of ``doc._.skills``: plain data (a DocBin makes tuples of lists, as of all user data).
+    score: that of the best evidence. groups: uri, name
     and code of the groups above, the uppermost first. instead_of: URIs of skills above or below
     this one that the same words speak for, though less."""
 
@@ -87,23 +88,23 @@ def _near_duplicates(
         }
         for row in order
     }
+    tokens = {
+        row: {token for c in of_skill[row] for token in range(c.start, c.end)}
+        for row in order
+    }
     kept: dict[int, list[int]] = {}
     for row in order:
         for better in kept:
             related = better in above[row] or row in above[better]
-            if related and _covered(of_skill[row], of_skill[better]):
+            if related and all(
+                tokens[better].intersection(range(c.start, c.end))
+                for c in of_skill[row]
+            ):
                 kept[better].append(row)
                 break
         else:
             kept[row] = []
     return kept
-
-
-def _covered(candidates: list[Candidate], others: list[Candidate]) -> bool:
-    return all(
-        any(c.start < other.end and other.start < c.end for other in others)
-        for c in candidates
-    )
 
 
 def _record(

@@ -1,7 +1,8 @@
 """How likely it is that a skill the ranker puts first is right: calibrated probabilities.
 
 P(right) = P(the sentence asks for anything) · P(right | it asks), a logistic regression each,
-fitted on judged sentences (Platt 1999). Boilerplate fails the first, a near miss the second.
+fitted on judged sentences (Platt 1999). Boilerplate fails the first, a near miss the second. What
+a sentence asks for by itself is then seen among its neighbours: benefits stand with benefits.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,11 @@ from .skills import Scores
 FORMAT = "spacy_skills.Calibration.v1"
 # Keeps the logarithms of probabilities of 0 and 1 finite.
 SMALL = 1e-4
-# What P(asks) is read from besides the sentence's vector, and what P(right | asks) is.
-N_ASKS, N_RIGHT = 3, 4
+# What P(asks) is read from besides the sentence's vector, what it is read from among its
+# neighbours, and what P(right | asks) is.
+N_ASKS, N_CONTEXT, N_RIGHT = 3, 6, 4
+# Neighbours count as these groups, by their distance.
+DISTANCES = ((1,), (2, 3))
 
 
 class Point(NamedTuple):
@@ -28,26 +32,36 @@ class Point(NamedTuple):
 
 
 class Calibration:
-    """asks: weights [width + N_ASKS + 1], right: weights [N_RIGHT + 1], the bias last; curve:
-    points of rising threshold, from judged sentences."""
+    """Weights with the bias last: asks [width + N_ASKS + 1], context [N_CONTEXT + 1], right
+    [N_RIGHT + 1]. curve: points of rising threshold, from judged sentences."""
 
     def __init__(
-        self, asks: numpy.ndarray, right: numpy.ndarray, curve: Sequence[Point]
+        self,
+        asks: numpy.ndarray,
+        context: numpy.ndarray,
+        right: numpy.ndarray,
+        curve: Sequence[Point],
     ) -> None:
         self.asks = numpy.asarray(asks, dtype="float32")
+        self.context = numpy.asarray(context, dtype="float32")
         self.right = numpy.asarray(right, dtype="float32")
         self.curve = [Point(*point) for point in curve]
 
-    def asking(self, scores: Scores) -> numpy.ndarray:
-        """The probability that each sentence asks for a skill at all, [sentences]."""
-        return logistic(self.asks, asking_features(scores))
+    def asking_alone(self, scores: Scores) -> numpy.ndarray:
+        """Log-odds that each sentence asks for a skill, by itself, [sentences]."""
+        return linear(self.asks, asking_features(scores))
 
-    def probabilities(
-        self, scores: Scores, sentence: int, rows: numpy.ndarray, asking: float
+    def asking(self, alone: numpy.ndarray) -> numpy.ndarray:
+        """The probability that each sentence of a doc asks for a skill, [sentences], from the
+        log-odds of all of them."""
+        return logistic(self.context, context_features(alone))
+
+    def right_if_asking(
+        self, scores: Scores, sentence: int, rows: numpy.ndarray
     ) -> numpy.ndarray:
-        """The probability that the skill in each of these rows is right, [rows]."""
-        features = right_features(scores, sentence, rows)
-        return asking * logistic(self.right, features)
+        """The probability that the skill in each of these rows is right, if the sentence asks
+        for one at all, [rows]."""
+        return logistic(self.right, right_features(scores, sentence, rows))
 
     def threshold(self, precision: float) -> float:
         """The least probability at which so large a share of the skills above it was right.
@@ -59,19 +73,22 @@ class Calibration:
         raise ValueError(Errors.S902.format(precision=precision, best=best))
 
     def to_bytes(self) -> bytes:
-        msg = {"asks": self.asks, "right": self.right, "curve": self.curve}
-        return srsly.msgpack_dumps({"format": FORMAT, **msg})
+        weights = {"asks": self.asks, "context": self.context, "right": self.right}
+        return srsly.msgpack_dumps({"format": FORMAT, **weights, "curve": self.curve})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Calibration":
         """Raises ValueError if the data is damaged."""
         try:
             msg = srsly.msgpack_loads(data)
-            if msg["format"] != FORMAT or len(msg["right"]) != N_RIGHT + 1:
+            if msg["format"] != FORMAT:
                 raise ValueError(msg["format"])
-            calibration = cls(msg["asks"], msg["right"], msg["curve"])
-            if not numpy.isfinite(calibration.asks).all():
+            parts = [msg[name] for name in ("asks", "context", "right")]
+            if [len(part) for part in parts[1:]] != [N_CONTEXT + 1, N_RIGHT + 1]:
+                raise ValueError("there are too many weights, or too few")
+            if not all(numpy.isfinite(part).all() for part in parts):
                 raise ValueError("a weight is not finite")
+            calibration = cls(*parts, msg["curve"])
         except (KeyError, TypeError, ValueError) as err:
             raise ValueError(Errors.S903.format(reason=err)) from err
         return calibration
@@ -84,6 +101,25 @@ def asking_features(scores: Scores) -> numpy.ndarray:
     own = [(log_odds(a.max()), log_odds(a.mean()), numpy.log(len(a))) for a in asked]
     vectors = numpy.asarray(scores.sentences)
     return numpy.hstack([vectors, numpy.array(own, dtype="float32")])
+
+
+def context_features(alone: numpy.ndarray) -> numpy.ndarray:
+    """[sentences, N_CONTEXT] of the sentences of one doc: their own log-odds, the mean of those
+    near before and near after, further before and further after, and whether there is no other."""
+    n = len(alone)
+    columns = [alone]
+    for distances in DISTANCES:
+        for sign in (-1, 1):
+            total, count = numpy.zeros(n), numpy.zeros(n)
+            for distance in distances:
+                if distance < n:
+                    here, there = slice(distance, None), slice(None, -distance)
+                    to, of = (here, there) if sign < 0 else (there, here)
+                    total[to] += alone[of]
+                    count[to] += 1
+            columns.append(total / numpy.maximum(count, 1))
+    columns.append(numpy.full(n, float(n == 1)))
+    return numpy.stack(columns, axis=1)
 
 
 def right_features(scores: Scores, sentence: int, rows: numpy.ndarray) -> numpy.ndarray:
@@ -102,9 +138,18 @@ def right_features(scores: Scores, sentence: int, rows: numpy.ndarray) -> numpy.
     return numpy.stack(columns, axis=1).astype("float32")
 
 
+def linear(weights: numpy.ndarray, features: numpy.ndarray) -> numpy.ndarray:
+    """Log-odds. weights: [features + 1], the bias last."""
+    return features @ weights[:-1] + weights[-1]
+
+
 def logistic(weights: numpy.ndarray, features: numpy.ndarray) -> numpy.ndarray:
-    """weights: [features + 1], the bias last."""
-    return 1 / (1 + numpy.exp(-(features @ weights[:-1] + weights[-1])))
+    """Probabilities. weights: [features + 1], the bias last."""
+    return expit(linear(weights, features))
+
+
+def expit(log_odds: numpy.ndarray) -> numpy.ndarray:
+    return 1 / (1 + numpy.exp(-log_odds))
 
 
 def log_odds(probability: float) -> float:

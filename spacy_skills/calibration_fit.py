@@ -13,12 +13,16 @@ from .calibration import (
     Calibration,
     Point,
     asking_features,
-    logistic,
+    context_features,
+    expit,
+    linear,
     right_features,
 )
 from .errors import Errors
 from .judged import JudgedSpan
 from .ranker import SkillRanker
+from .span_training import MarkedSentence
+from .spanner import OUTSIDE
 from .taxonomy import Taxonomy
 
 FOLDS = 5
@@ -32,45 +36,55 @@ BINS = 10
 
 @dataclass
 class Judgements:
-    """What the two regressions are fitted to: sentences, and pairs of one of them (by its
-    number, ascending) and a skill.
+    """What the regressions are fitted to: sentences, and pairs of one of them (by its number,
+    ascending) and a skill.
 
-    asking, right: features [sentences, …] and [pairs, …]; asks, is_right: what was judged.
+    asking, right: features [sentences, …] and [pairs, …]; asks, is_right: what was judged;
+    ad: a number that the sentences of one ad have in common, ascending.
     """
 
     asking: numpy.ndarray
     asks: numpy.ndarray
+    ad: numpy.ndarray
     right: numpy.ndarray
     is_right: numpy.ndarray
     sentence: numpy.ndarray
 
 
 class CrossFitted(NamedTuple):
-    """Probabilities of sentences and pairs by regressions that have not seen the sentence."""
+    """Probabilities of sentences and pairs by regressions that have not seen the ad."""
 
     asks: numpy.ndarray
     right: numpy.ndarray
 
 
 def judgements(
-    nlp: Language, ranker: SkillRanker, judged: Sequence[JudgedSpan]
+    nlp: Language,
+    ranker: SkillRanker,
+    judged: Sequence[JudgedSpan],
+    marked: Sequence[MarkedSentence] = (),
 ) -> Judgements:
-    """The features of the judged sentences, each ranked as a whole, and of its candidates.
-    Raises ValueError if there are too few of a kind."""
+    """The features of the judged sentences, each ranked as a whole and by itself, and of their
+    candidates; and of marked sentences, which ask for a skill if there is a mark, and may belong
+    to one ad. Raises ValueError if there are too few of a kind."""
     known = [(span, _pairs(span, ranker.taxonomy)) for span in judged]
     known = [(span, pairs) for span, pairs in known if pairs and span.sentence.strip()]
+    lines = [m for m in marked if any(map(str.isalnum, "".join(m.words)))]
+    texts = [span.sentence for span, _ in known] + [" ".join(m.words) for m in lines]
     later = nlp.pipe_names[nlp.pipe_names.index(ranker.name) :]
-    texts = (make_sentence_doc(nlp, span.sentence) for span, _ in known)
+    docs = nlp.pipe((make_sentence_doc(nlp, t) for t in texts), disable=later)
     asking: list[numpy.ndarray] = []
     right: list[numpy.ndarray] = []
-    for scores, _ in ranker.scored(nlp.pipe(texts, disable=later)):
+    for scores, _ in ranker.scored(docs):
+        first = sum(map(len, asking))
         asking.append(asking_features(scores))
-        for i in range(len(scores.logits)):
-            _, pairs = known[len(right)]
+        for i, (_, pairs) in enumerate(known[first : first + len(asking[-1])]):
             right.append(right_features(scores, i, numpy.array(list(pairs))))
+    asks = [span.asks for span, _ in known] + [_is_marked(m) for m in lines]
     found = Judgements(
         asking=numpy.concatenate(asking or [numpy.zeros((0, 1))]),
-        asks=numpy.array([span.asks for span, _ in known], dtype=bool),
+        asks=numpy.array(asks, dtype=bool),
+        ad=_numbers([None] * len(known) + [m.ad for m in lines]),
         right=numpy.concatenate(right or [numpy.zeros((0, 1))]),
         is_right=numpy.array([v for _, p in known for v in p.values()], dtype=bool),
         sentence=numpy.repeat(numpy.arange(len(known)), [len(p) for _, p in known]),
@@ -83,6 +97,16 @@ def _pairs(span: JudgedSpan, taxonomy: Taxonomy) -> dict[int, bool]:
     """Whether the skill is right, by its row."""
     uris = dict.fromkeys(span.rejected, False) | dict.fromkeys(span.chosen, True)
     return {taxonomy.index(u): right for u, right in uris.items() if u in taxonomy}
+
+
+def _is_marked(sentence: MarkedSentence) -> bool:
+    return any(tag != OUTSIDE for tags in sentence.tags for tag in tags)
+
+
+def _numbers(ads: Sequence[str | None]) -> numpy.ndarray:
+    """Of each sentence's ad; one that follows another of the same ad belongs to it."""
+    starts = [ad is None or ad != before for before, ad in zip([None, *ads[:-1]], ads)]
+    return numpy.cumsum(starts) - 1
 
 
 def _check(found: Judgements) -> None:
@@ -101,29 +125,44 @@ def fit_calibration(
 ) -> tuple[Calibration, CrossFitted]:
     """The calibration of all judgements, with the curve of the cross-fitted probabilities.
 
+    Each stage is fitted to what the one before says of ads it has not seen.
     decay: weight of the squared weights of standardised features in the loss.
     """
-    n = len(found.asks)
-    folds = numpy.random.default_rng(seed).permutation(n) % FOLDS
-    asks, right = numpy.zeros(n), numpy.zeros(len(found.is_right))
+    n_ads = int(found.ad.max()) + 1
+    of_ad = numpy.random.default_rng(seed).permutation(n_ads) % FOLDS
+    folds = of_ad[found.ad]
+    alone, asks_weights = _cross_fit(found.asking, found.asks, folds, decay)
+    bounds = numpy.flatnonzero(numpy.diff(found.ad)) + 1
+    in_context = numpy.concatenate(
+        [context_features(part) for part in numpy.split(alone, bounds)]
+    )
+    asks, context_weights = _cross_fit(in_context, found.asks, folds, decay)
+    factor = expit(asks)
+    of_pairs = factor[found.sentence]
+    right, right_weights = _cross_fit(
+        found.right, found.is_right, folds[found.sentence], decay, of_pairs
+    )
+    held_out = CrossFitted(factor, of_pairs * expit(right))
+    curve = precision_curve(held_out.right, found.is_right)
+    fitted = Calibration(asks_weights, context_weights, right_weights, curve)
+    return fitted, held_out
+
+
+def _cross_fit(
+    features: numpy.ndarray,
+    labels: numpy.ndarray,
+    folds: numpy.ndarray,
+    decay: float,
+    factor: numpy.ndarray | None = None,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Log-odds by weights of the other folds, and the weights of all."""
+    values = numpy.zeros(len(labels))
     for fold in range(FOLDS):
         held = folds == fold
-        weights = fit_logistic(found.asking[~held], found.asks[~held], decay=decay)
-        asks[held] = logistic(weights, found.asking[held])
-    asking = asks[found.sentence]
-    fold_of_pair = folds[found.sentence]
-    for fold in range(FOLDS):
-        held = fold_of_pair == fold
-        weights = fit_logistic(
-            found.right[~held], found.is_right[~held], asking[~held], decay=decay
-        )
-        right[held] = asking[held] * logistic(weights, found.right[held])
-    calibration = Calibration(
-        fit_logistic(found.asking, found.asks, decay=decay),
-        fit_logistic(found.right, found.is_right, asking, decay=decay),
-        precision_curve(right, found.is_right),
-    )
-    return calibration, CrossFitted(asks, right)
+        others = None if factor is None else factor[~held]
+        weights = fit_logistic(features[~held], labels[~held], others, decay=decay)
+        values[held] = linear(weights, features[held])
+    return values, fit_logistic(features, labels, factor, decay=decay)
 
 
 def fit_logistic(

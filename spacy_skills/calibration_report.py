@@ -47,7 +47,10 @@ def summarise(held_out: CrossFitted, found: Judgements) -> dict[str, Any]:
 def _at(threshold: float, held_out: CrossFitted, found: Judgements) -> dict[str, float]:
     given = held_out.right >= threshold
     right = given & found.is_right
-    silent = ~found.asks
+    # The marked sentences have no candidates.
+    silent = ~found.asks & (
+        numpy.bincount(found.sentence, minlength=len(found.asks)) > 0
+    )
     return {
         "threshold": threshold,
         "precision": float(right.sum() / max(1, given.sum())),

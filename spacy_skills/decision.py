@@ -1,12 +1,12 @@
 """Which skills a sentence is given, how probable each is, and on what evidence."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy
 from spacy.tokens import Span
 
-from .calibration import Calibration
+from .calibration import Calibration, expit
 from .evidence import LiteralMatch
 from .skills import Scores
 
@@ -25,46 +25,61 @@ class Candidate(NamedTuple):
     evidence: Evidence
 
 
-def decide(
+class Proposal(NamedTuple):
+    """What a sentence may be given. asking: log-odds that it asks for a skill, by itself;
+    candidates: with the probability that each is right if it does."""
+
+    asking: float
+    candidates: list[Candidate]
+
+
+def propose(
     scores: Scores,
-    matches: list[dict[int, LiteralMatch]],
-    *,
+    matches: Sequence[Mapping[int, LiteralMatch]],
     calibration: Calibration | None,
-    top_k: int,
-    threshold: float,
-) -> Iterator[list[Candidate]]:
-    """For each sentence at most top_k skills of at least this probability, the best first.
+    rows: Callable[[numpy.ndarray], numpy.ndarray],
+) -> Iterator[Proposal]:
+    """A proposal for each sentence.
 
     scores: numpy's arrays, see ``Scores.to_cpu``. matches: each sentence's literal matches.
-    Without a calibration the probability is the logit's.
+    rows: of a sentence's logits, which skills to look at. Without a calibration the
+    probability is the logit's.
     """
-    asking = None if calibration is None else calibration.asking(scores)
+    alone = None if calibration is None else calibration.asking_alone(scores)
     for i, logits in enumerate(numpy.asarray(scores.logits)):
-        rows = best_rows(logits, top_k)
-        found = candidates(scores, i, rows, matches[i], calibration, asking)
-        yield [candidate for candidate in found if candidate.score >= threshold]
+        chosen = rows(logits)
+        if calibration is None:
+            values = expit(logits[chosen].astype("float64"))
+        else:
+            values = calibration.right_if_asking(scores, i, chosen)
+        found = [
+            _candidate(scores, i, int(row), float(value), matches[i])
+            for row, value in zip(chosen, values)
+        ]
+        yield Proposal(0.0 if alone is None else float(alone[i]), found)
 
 
-def candidates(
-    scores: Scores,
-    i: int,
-    rows: numpy.ndarray,
-    matches: Mapping[int, LiteralMatch],
-    calibration: Calibration | None,
-    asking: numpy.ndarray | None,
-) -> list[Candidate]:
-    """The skills in these rows for sentence i, the most probable first. asking: what the
-    calibration says of the sentences."""
-    if calibration is None or asking is None:
-        logits = numpy.asarray(scores.logits)[i, rows].astype("float64")
-        values = 1 / (1 + numpy.exp(-logits))
-    else:
-        values = calibration.probabilities(scores, i, rows, asking[i])
-    found = [
-        _candidate(scores, i, int(row), float(value), matches)
-        for row, value in zip(rows, values)
-    ]
-    return sorted(found, key=lambda candidate: -candidate.score)
+def decide(
+    proposals: Sequence[Proposal], calibration: Calibration | None, threshold: float
+) -> Iterator[list[Candidate]]:
+    """For each sentence of a doc the skills of at least this probability, the best first.
+
+    proposals: of all the doc's sentences, in their order.
+    """
+    for asking, proposal in zip(asking_of(proposals, calibration), proposals):
+        found = [c._replace(score=c.score * asking) for c in proposal.candidates]
+        found = [candidate for candidate in found if candidate.score >= threshold]
+        yield sorted(found, key=lambda candidate: -candidate.score)
+
+
+def asking_of(
+    proposals: Sequence[Proposal], calibration: Calibration | None
+) -> list[float]:
+    """The probability that each sentence of a doc asks for a skill; 1 without a calibration."""
+    if calibration is None or not proposals:
+        return [1.0] * len(proposals)
+    alone = numpy.array([proposal.asking for proposal in proposals])
+    return calibration.asking(alone).tolist()
 
 
 def best_rows(logits: numpy.ndarray, top_k: int) -> numpy.ndarray:

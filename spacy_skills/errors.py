@@ -367,8 +367,8 @@ class Errors(metaclass=ErrorsWithCodes):
         "the pipeline again, or repeat `spacy skills calibrate`."
     )
     S904 = (
-        "{path} has {asking} judged sentences that ask for a skill and {other} that ask for "
-        "none; {right} skills are right and {wrong} wrong. Give at least {least} of each."
+        "There are {asking} judged sentences that ask for a skill and {other} that ask for "
+        "none, with {right} right and {wrong} wrong skills. Give at least {least} of each."
     )
     # whole ads
     S905 = (

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Span
 
 from .benchmark import make_sentence_doc
-from .decision import Candidate, best_rows, candidates
+from .decision import Candidate, Proposal, asking_of, best_rows, decide, propose
 from .ranker import SkillRanker
 from .skills import Scores
 
@@ -51,21 +51,26 @@ def explain(
     skills: URIs of further ones. Raises KeyError for one the taxonomy does not have.
     """
     further = [ranker.taxonomy.index(uri) for uri in skills]
+
+    def rows(logits: numpy.ndarray) -> numpy.ndarray:
+        return numpy.array(list(dict.fromkeys([*best_rows(logits, top_k), *further])))
+
     later = nlp.pipe_names[nlp.pipe_names.index(ranker.name) :]
     (doc,) = nlp.pipe([text], disable=later)
+    proposals: list[Proposal] = []
+    places: list[tuple[Scores, int, Span]] = []
     for scores, matches in ranker.scored([doc]):
-        asking = None
-        if ranker.calibration is not None:
-            asking = ranker.calibration.asking(scores)
-        for i, sentence in enumerate(scores.query.segments.sentences):
-            best = best_rows(numpy.asarray(scores.logits[i]), top_k)
-            rows = numpy.array([*best, *(row for row in further if row not in best)])
-            found = candidates(scores, i, rows, matches[i], ranker.calibration, asking)
-            yield Explanation(
-                sentence.text,
-                None if asking is None else float(asking[i]),
-                [_reason(nlp, ranker, scores, i, sentence, c) for c in found],
-            )
+        proposals += propose(scores, matches, ranker.calibration, rows)
+        sentences = scores.query.segments.sentences
+        places += [(scores, i, sentence) for i, sentence in enumerate(sentences)]
+    asking = asking_of(proposals, ranker.calibration)
+    decided = decide(proposals, ranker.calibration, 0.0)
+    for (scores, i, sentence), asks, found in zip(places, asking, decided):
+        yield Explanation(
+            sentence.text,
+            None if ranker.calibration is None else asks,
+            [_reason(nlp, ranker, scores, i, sentence, c) for c in found],
+        )
 
 
 def _reason(

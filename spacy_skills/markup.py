@@ -15,7 +15,7 @@ _BLOCKS = frozenset(
 _UNSEEN = frozenset("head noscript script style svg template".split())
 
 _HTML = re.compile(
-    r"</?(?:p|br|li|[uo]l|div|span|strong|b|em|i|h[1-6]|table|t[rd]|body|html)"
+    r"</?(?:p|br|li|[uo]l|div|span|strong|b|em|i|h[1-6]|pre|table|t[rd]|body|html)"
     r"(?:\s[^<>]{0,300})?/?>|&(?:[a-z]{2,8}|\#\d{2,5}|\#x[0-9a-f]{2,4});",
     re.IGNORECASE,
 )

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +16,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d, Ints1d
 
 from .annotations import set_spans, skill_records
-from .decision import Candidate, decide
+from .decision import Candidate, Proposal, best_rows, decide, propose
 from .errors import Errors
 from .evidence import LiteralMatch, LiteralMatches
 from .linear import set_known
@@ -163,20 +165,17 @@ class SkillRanker(SavedRanker):
     def predict(self, docs: Iterable[Doc]) -> list[list[Candidate]]:
         """The best skills of each doc's sentences, in the sentences' order."""
         docs = list(docs)
-        found: dict[int, list[Candidate]] = {id(doc): [] for doc in docs}
         threshold = self.threshold
+        rows = partial(best_rows, top_k=self.cfg["top_k"])
+        proposals: dict[int, list[Proposal]] = {id(doc): [] for doc in docs}
         for scores, matches in self.scored(docs):
-            decided = decide(
-                scores,
-                matches,
-                calibration=self.calibration,
-                top_k=self.cfg["top_k"],
-                threshold=threshold,
-            )
-            sentences = scores.query.segments.sentences
-            for sentence, candidates in zip(sentences, decided):
-                found[id(sentence.doc)] += candidates
-        return [found[id(doc)] for doc in docs]
+            proposed = propose(scores, matches, self.calibration, rows)
+            for sentence, proposal in zip(scores.query.segments.sentences, proposed):
+                proposals[id(sentence.doc)].append(proposal)
+        return [
+            list(chain(*decide(proposals[id(doc)], self.calibration, threshold)))
+            for doc in docs
+        ]
 
     def rank(self, docs: Iterable[Doc]) -> Iterator[tuple[Span, numpy.ndarray]]:
         """Every sentence of docs that have been through the pipes before this one, with

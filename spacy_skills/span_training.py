@@ -10,6 +10,7 @@ import srsly
 import torch
 from tqdm import tqdm
 
+from .ads import Lines
 from .errors import Errors
 from .fine_tuning import trainable
 from .spanner import BEGIN, INSIDE, OUTSIDE, SkillSpanner
@@ -23,10 +24,12 @@ IGNORED = -100
 
 
 class MarkedSentence(NamedTuple):
-    """Tokens, and for each the tags (OUTSIDE, BEGIN or INSIDE) of skill and knowledge."""
+    """Tokens, and for each the tags (OUTSIDE, BEGIN or INSIDE) of skill and knowledge. ad: what
+    sentences of one whole ad, which follow each other, have in common."""
 
     words: list[str]
     tags: list[tuple[int, int]]
+    ad: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,23 +41,27 @@ class Settings:
     seed: int = 0
 
 
-def read_marked(path: Path, exclude: Collection[str] = ()) -> list[MarkedSentence]:
-    """SkillSpan's JSONL: a line with tokens, tags_skill and tags_knowledge a sentence.
+def read_marked(
+    path: Path, exclude: Collection[str] = (), *, repeated: bool = False
+) -> list[MarkedSentence]:
+    """SkillSpan's JSONL, plain or gzipped: a line with tokens, tags_skill and tags_knowledge a
+    sentence, and perhaps ad.
 
     exclude: sentences that are left out, compared by their letters and digits alone.
-    Repeated ones are left out too. Raises ValueError naming file and line.
+    Repeated ones are left out too, but for repeated. Raises ValueError naming file and line.
     """
     seen = {_letters(text) for text in exclude}
     found = []
     if not path.is_file():
         raise ValueError(Errors.S802.format(path=path))
-    for number, line in enumerate(path.read_text(encoding="utf8").splitlines(), 1):
+    for number, line in enumerate(Lines(path), 1):
         try:
             row = srsly.json_loads(line)
             words = [str(word) for word in row["tokens"]]
             columns = [[TAGS[tag[0]] for tag in row[name]] for name in COLUMNS]
             tags = list(zip(*columns, strict=True))
-            sentence = MarkedSentence(words, tags)
+            ad = None if row.get("ad") is None else str(row["ad"])
+            sentence = MarkedSentence(words, tags, ad)
             if len(tags) != len(words):
                 raise ValueError("as many tags as tokens are needed")
         except (KeyError, TypeError, ValueError, IndexError) as err:
@@ -63,8 +70,9 @@ def read_marked(path: Path, exclude: Collection[str] = ()) -> list[MarkedSentenc
             ) from err
         letters = _letters(" ".join(words))
         if letters not in seen:
-            seen.add(letters)
             found.append(sentence)
+            if not repeated:
+                seen.add(letters)
     return found
 
 

@@ -15,7 +15,11 @@ from .pipelines import open_pipeline
 @skills_cli.command("abstention")
 def abstention_cli(
     pipeline: str = Argument(..., help="Pipeline with the component esco_skills"),
-    marked: Path = Argument(..., help="Marked sentences: SkillSpan's JSONL"),
+    marked: Path = Argument(
+        ...,
+        help="Marked sentences: SkillSpan's JSONL, plain or gzipped; those with the same ad make "
+        "one",
+    ),
     threshold: list[float] = Option(
         [], "--threshold", min=0.0, max=1.0, help="Thresholds, beside the pipeline's"
     ),
@@ -33,7 +37,7 @@ def abstention_cli(
     try:
         nlp = open_pipeline(pipeline)
         _, ranker = find_component(nlp, pipeline)
-        sentences = read_marked(marked)
+        sentences = read_marked(marked, repeated=True)
         for value in dict.fromkeys([ranker.threshold, *threshold]):
             ranker.cfg.update({"threshold": value, "precision": None})
             found = measure_abstention(nlp, sentences, ranker.cfg["spans_key"])

@@ -20,6 +20,13 @@ def calibrate_cli(
     pipeline: str = Argument(..., help="Pipeline with the component esco_skills"),
     judged: Path = Argument(..., help="Sentences and their judged skills: .jsonl(.gz)"),
     output: Path = Option(..., "--output", "-o", help="Folder for the pipeline"),
+    marked: list[Path] = Option(
+        [],
+        "--marked",
+        "-m",
+        help="Whole ads with what asks for a skill marked: .jsonl(.gz), as for `skills spans`, "
+        "with a field ad",
+    ),
     ads: Path | None = Option(
         None, help="File or folder of ads, for sentences that name a digest"
     ),
@@ -41,6 +48,7 @@ def calibrate_cli(
     # Brings torch, which takes a second to import.
     from ..calibration_fit import fit_calibration, judgements
     from ..calibration_report import draw, summarise
+    from ..span_training import read_marked
 
     try:
         nlp = open_pipeline(pipeline)
@@ -49,7 +57,8 @@ def calibrate_cli(
         spans, missing = read_judged(judged, (ad.text for ad in corpus))
         if missing:
             msg.warn(f"Left out: {len(missing):,} texts that are not among the ads")
-        found = judgements(nlp, ranker, spans)
+        lines = [m for path in marked for m in read_marked(path, repeated=True)]
+        found = judgements(nlp, ranker, spans, lines)
         ranker.calibration, held_out = fit_calibration(found, decay=decay, seed=seed)
         nlp.to_disk(output)
         figures = summarise(held_out, found)
