@@ -83,12 +83,12 @@ class Calibration:
             msg = srsly.msgpack_loads(data)
             if msg["format"] != FORMAT:
                 raise ValueError(msg["format"])
-            parts = [msg[name] for name in ("asks", "context", "right")]
-            if [len(part) for part in parts[1:]] != [N_CONTEXT + 1, N_RIGHT + 1]:
+            asks, context, right = msg["asks"], msg["context"], msg["right"]
+            if (len(context), len(right)) != (N_CONTEXT + 1, N_RIGHT + 1):
                 raise ValueError("there are too many weights, or too few")
-            if not all(numpy.isfinite(part).all() for part in parts):
+            if not all(numpy.isfinite(part).all() for part in (asks, context, right)):
                 raise ValueError("a weight is not finite")
-            calibration = cls(*parts, msg["curve"])
+            calibration = cls(asks, context, right, msg["curve"])
         except (KeyError, TypeError, ValueError) as err:
             raise ValueError(Errors.S903.format(reason=err)) from err
         return calibration

@@ -108,3 +108,36 @@ def test_missing_path_and_empty_folder(tmp_path):
         texts(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="holds no job ads"):
         texts(tmp_path)
+
+
+def test_what_cannot_be_read_is_reported_and_the_rest_is_read(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "one"}\n\xff\n[]\n{"text": "two"}')
+    (tmp_path / "b.tsv").write_bytes(b"three\n\xff\nfour\n")
+    (tmp_path / "c.csv").write_text('text\nfive\n"six', encoding="utf8")
+    (tmp_path / "d.csv").write_text("body\nseven", encoding="utf8")
+    (tmp_path / "e.txt.gz").write_bytes(gzip.compress(b"eight" * 1000)[:-9])
+    (tmp_path / "f.txt").write_text("nine", encoding="utf8")
+    errors = []
+    ads = read_ads(tmp_path, on_error=errors.append)
+    assert [ad.text for ad in ads] == ["one", "two", "five", "nine"]
+    places = [
+        "a.jsonl', line 2",
+        "a.jsonl', line 3",
+        "b.tsv",
+        "c.csv",
+        "d.csv",
+        "e.txt",
+    ]
+    assert len(errors) == len(places)
+    for error, place in zip(errors, places):
+        assert place in str(error)
+    rows = read_ads(tmp_path / "b.tsv", text_field="0", on_error=errors.append)
+    assert [ad.text for ad in rows] == ["three", "four"]
+    assert "b.tsv', line 2" in str(errors[-1])
+
+
+def test_markup_is_what_the_name_says(tmp_path):
+    for name in ("a.html", "b.HTM", "c.md", "d.txt"):
+        (tmp_path / name).write_text("<p>x", encoding="utf8")
+    markup = [ad.markup for ad in read_ads(tmp_path)]
+    assert markup == ["html", "html", "markdown", "auto"]

@@ -1,6 +1,7 @@
 """The docs name files and commands that exist."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,20 @@ def test_readme_examples_run(capsys, monkeypatch):
     first, second = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     exec(first, {})
     printed = capsys.readouterr().out
-    assert "PostgreSQL → PostgreSQL http" in printed
-    assert "Bandage a cut → carry out wound care http" in printed
+    shown = text.split("```python")[1].split("```\n")[2]
+    # What stands below it, but for the last digit.
+    assert [line[4:] for line in printed.splitlines()] == [
+        line[4:] for line in shown.strip().splitlines()
+    ]
     names: dict = {}
     exec(second, names)
     assert len(names["ranker"].labels) == 345
+
+
+def test_example_runs(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("examples/tasks.py")
+    printed = capsys.readouterr().out
+    assert "Python (computer programming)  (knowledge): Python" in printed
+    assert "20 ads. Most of them want" in printed
+    assert "missing" in printed and "shown" in printed

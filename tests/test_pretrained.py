@@ -7,8 +7,15 @@ import pytest
 import spacy
 
 from spacy_skills.compact import SHIPPED, SUFFIX
+from spacy_skills.explanation import explain
 
-AD = "You keep PostgreSQL fast.\nYou calm down worried families of patients."
+AD = "You keep PostgreSQL fast.\nYou tidy up conflicts between two of your people."
+BOILERPLATE = """What you bring:
+We are a family-run bakery with twelve shops around the lake.
+Your uniform is washed for you.
+30 days of holiday and free first aid training
+All qualified people are welcome, whoever they are.
+Send your application to Ms Example by 30 June."""
 MAX_BYTES = 32_000_000
 
 
@@ -16,6 +23,14 @@ MAX_BYTES = 32_000_000
 def nlp():
     nlp = spacy.blank("en")
     nlp.add_pipe("esco_skills")
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def every():
+    """The best five of each sentence, however improbable."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("esco_skills", config={"threshold": 0.0})
     return nlp
 
 
@@ -49,12 +64,40 @@ def test_all_skills_of_esco_and_no_text_that_may_not_be_passed_on(nlp):
         ("Bandage a cut", "wound"),
     ],
 )
-def test_named_and_implied_skills_are_among_the_first(nlp, text, skill):
-    assert any(skill in name for name in names(nlp(text)))
+def test_named_and_implied_skills_are_among_the_first(every, text, skill):
+    assert any(skill in name for name in names(every(text)))
 
 
-def test_sentences_and_evidence_without_other_pipes(nlp):
-    doc = nlp(AD)
+def test_sentences_that_ask_for_nothing_get_nothing(nlp):
+    assert names(nlp(BOILERPLATE)) == []
+    assert names(nlp(f"{BOILERPLATE}\nYou keep PostgreSQL fast.")) == ["PostgreSQL"]
+
+
+def test_a_wanted_precision_raises_the_threshold(nlp):
+    ranker = nlp.get_pipe("esco_skills")
+    thresholds = [ranker.calibration.threshold(p) for p in (0.6, 0.7, 0.8, 0.9)]
+    assert thresholds == sorted(thresholds)
+    strict = spacy.blank("en")
+    strict.add_pipe("esco_skills", config={"precision": 0.8})
+    assert strict.get_pipe("esco_skills").threshold == thresholds[2]
+    assert set(names(strict(AD))) <= set(names(nlp(AD)))
+
+
+def test_without_its_words_the_score_of_a_skill_falls(every):
+    reasons = []
+    ranker = every.get_pipe("esco_skills")
+    for file in sorted((Path(__file__).parents[1] / "assets" / "ads").glob("*.txt")):
+        text = file.read_text(encoding="utf8")
+        for explanation in explain(every, ranker, text, top_k=1):
+            reasons += explanation.reasons
+    implied = [r for r in reasons if r.evidence == "words" and r.without is not None]
+    named = [r for r in reasons if r.evidence == "name" and r.without is not None]
+    assert len(implied) > 15 and len(named) > 5
+    assert all(reason.without < reason.logit for reason in implied + named)
+
+
+def test_sentences_and_evidence_without_other_pipes(every):
+    doc = every(AD)
     spans = doc.spans["esco_skills"]
     assert len(spans) == 10
     assert spans[0].label_ == "PostgreSQL" == spans[0].text
@@ -73,7 +116,7 @@ def test_copies_find_the_same(nlp, tmp_path):
 
 
 def test_two_processes_find_the_same(nlp):
-    texts = [AD, "", "Bake bread and serve guests."] * 2
+    texts = [AD, "", "You dress wounds."] * 2
     expected = [names(nlp(text)) for text in texts]
     docs = nlp.pipe(texts, n_process=2, batch_size=2)
     assert [names(doc) for doc in docs] == expected

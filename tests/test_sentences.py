@@ -177,3 +177,19 @@ def test_sentencizer_survives_a_round_trip(nlp, tmp_path):
     again = spacy.load(tmp_path / "nlp")
     assert [s.text for s in again("Bake. Sell.").sents] == ["Bake.", "Sell."]
     assert again.analyze_pipes()["problems"]["ad_sentencizer"] == []
+
+
+def test_cells_of_tables():
+    table = "Pay\tA7\n| Skill | Level |\n|---|---|\n| Baking | high |\nA | B, C | D\n"
+    found = [s for s in cut(table) if any(map(str.isalnum, s))]
+    assert found == ["Pay", "A7", "Skill", "Level", "Baking", "high", "A | B, C | D"]
+
+
+def test_markdown_headings_lose_their_marks():
+    assert cut("## Tasks\n### You bake") == ["Tasks", "You bake"]
+
+
+def test_html_and_markdown_files_are_read_without_their_markup(tmp_path):
+    (tmp_path / "a.html").write_text("<p>You <b>bake</b><p>bread", encoding="utf8")
+    (tmp_path / "b.md").write_text("You **bake**\nrolls", encoding="utf8")
+    assert list(read_sentences(tmp_path)) == ["You bake", "bread", "You bake rolls"]
