@@ -32,9 +32,11 @@ groups: Counter[str] = Counter()
 for record in extract_skills(nlp, read_ads(FOLDER / "ads"), on_error=print):
     skills_of[Path(record["source"]).stem] = record["skills"]
     demand.update(skill["name"] for skill in record["skills"])
-    # The first group is the uppermost, the second one level below it.
     groups.update(
-        s["groups"][1]["name"] for s in record["skills"] if len(s["groups"]) > 1
+        group["name"]
+        for skill in record["skills"]
+        for group in skill["groups"]
+        if group["level"] == 1
     )
 print(f"\n{len(skills_of)} ads. Most of them want")
 for name, n in demand.most_common(5):

@@ -22,18 +22,28 @@ class EvidenceRecord(TypedDict):
     evidence: Evidence
 
 
+class GroupRecord(TypedDict):
+    """A group of the taxonomy; level: how many groups stand above it."""
+
+    level: int
+    uri: str
+    name: str
+    code: str
+
+
 class SkillRecord(TypedDict):
     """One of ``doc._.skills``: plain data (a DocBin makes tuples of lists, as of all user data).
-    score: that of the best evidence. groups: uri, name
-    and code of the groups above, the uppermost first. instead_of: URIs of skills above or below
-    this one that the same words speak for, though less."""
+
+    score: that of the best evidence. groups: those above it, the uppermost first. instead_of:
+    URIs of skills above or below this one that the same words speak for, though less.
+    """
 
     uri: str
     name: str
     score: float
     type: str
     reuse_level: str
-    groups: list[dict[str, str]]
+    groups: list[GroupRecord]
     evidence: list[EvidenceRecord]
     instead_of: list[str]
 
@@ -136,7 +146,10 @@ def _record(
         # ESCO writes "skill/competence" and "knowledge".
         type=skill.kind.partition("/")[0],
         reuse_level=skill.reuse_level,
-        groups=[{"uri": g.uri, "name": g.name, "code": g.code} for g in groups],
+        groups=[
+            GroupRecord(level=level, uri=group.uri, name=group.name, code=group.code)
+            for level, group in groups
+        ],
         evidence=evidence,
         instead_of=[taxonomy.uris[other] for other in instead_of],
     )

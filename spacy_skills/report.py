@@ -11,13 +11,14 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from spacy import displacy
 from spacy.language import Language
 
+from .annotations import SkillRecord
 from .extraction import AdRecord
 from .sentences import split_ad
 
 TEMPLATES = Path(__file__).parent / "templates"
 COLOURS = {"name": "#f2c57c", "words": "#9fc5e8", "sentence": "#d9d2e9"}
 TOP_SKILLS = 25
-# The group that a skill is listed under is one of this level, or else the lowest above it.
+# A skill is listed under its first group of this level, or else of the lowest above it.
 LISTED_LEVEL = 1
 
 
@@ -45,9 +46,7 @@ class Demand:
         for skill in record["skills"]:
             key = (skill["name"], skill["uri"])
             self.skills[key] += 1
-            groups = skill["groups"][: LISTED_LEVEL + 1]
-            name = groups[-1]["name"] if groups else "other"
-            self.groups.setdefault(name, Counter())[key] += 1
+            self.groups.setdefault(_listed_under(skill), Counter())[key] += 1
 
     def top(self, n: int) -> list[Count]:
         return _counts(self.skills, n)
@@ -58,6 +57,13 @@ class Demand:
             (name, c.total(), _counts(c, len(c))) for name, c in self.groups.items()
         ]
         return sorted(found, key=lambda group: (-group[1], group[0]))
+
+
+def _listed_under(skill: SkillRecord) -> str:
+    groups = [g for g in skill["groups"] if g["level"] <= LISTED_LEVEL]
+    lowest = max((group["level"] for group in groups), default=0)
+    names = [group["name"] for group in groups if group["level"] == lowest]
+    return names[0] if names else "other"
 
 
 def _counts(counter: Counter[tuple[str, str]], n: int) -> list[Count]:

@@ -140,13 +140,13 @@ class Taxonomy:
             level = [parent for parent in dict.fromkeys(above) if parent not in found]
         return list(found)
 
-    def groups_above(self, uri: str, level: int) -> list[Group]:
-        """The groups above a concept, from the uppermost, whose level is 0, to this level, and
-        there by code. Raises KeyError."""
+    def groups_above(self, uri: str, level: int) -> list[tuple[int, Group]]:
+        """The groups above a concept with their levels, from the uppermost, whose level is 0, to
+        this level, and there by code. Raises KeyError."""
         levels = self._levels
         found = [u for u in self.ancestors(uri) if levels.get(u, level + 1) <= level]
         found.sort(key=lambda u: (levels[u], self.groups[u].code, u))
-        return [self.groups[u] for u in found]
+        return [(levels[u], self.groups[u]) for u in found]
 
     @cached_property
     def _levels(self) -> dict[str, int]:

@@ -71,3 +71,14 @@ def test_example_runs(capsys, monkeypatch):
     assert "Python (computer programming)  (knowledge): Python" in printed
     assert "20 ads. Most of them want" in printed
     assert "missing" in printed and "shown" in printed
+
+
+def test_plain_text_example_of_the_docs():
+    page = (ROOT / "docs" / "ads.md").read_text(encoding="utf8")
+    code, expected = re.search(
+        r"(from spacy_skills.*?)\n# (.*?)\n```", page, re.DOTALL
+    ).groups()
+    *head, call = code.strip().splitlines()
+    names: dict = {}
+    exec("\n".join(head), names)
+    assert eval(call, names) == eval(expected)

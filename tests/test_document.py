@@ -55,9 +55,9 @@ def test_each_skill_once_with_all_its_evidence():
         "type": "skill",
         "reuse_level": "transversal",
         "groups": [
-            {"uri": "g:top", "name": "top", "code": "S"},
-            {"uri": "g:middle", "name": "middle", "code": "S1"},
-            {"uri": "g:care", "name": "care", "code": "S1.1"},
+            {"level": 0, "uri": "g:top", "name": "top", "code": "S"},
+            {"level": 1, "uri": "g:middle", "name": "middle", "code": "S1"},
+            {"level": 2, "uri": "g:care", "name": "care", "code": "S1.1"},
         ],
         "evidence": [
             {

@@ -25,7 +25,10 @@ def skill(name, groups, *places):
         "score": 0.9,
         "type": "skill",
         "reuse_level": "",
-        "groups": [{"uri": g, "name": g, "code": ""} for g in groups],
+        "groups": [
+            {"level": level, "uri": name, "name": name, "code": ""}
+            for level, name in groups
+        ],
         "evidence": [
             {"start": a, "end": b, "text": AD[a:b], "score": 0.9, "evidence": kind}
             for a, b, kind in places
@@ -34,7 +37,11 @@ def skill(name, groups, *places):
     }
 
 
-BREAD = skill("bake bread", ["skills", "baking", "ovens"], (28, 38, "name"))
+BREAD = skill(
+    "bake bread",
+    [(0, "skills"), (0, "work"), (1, "baking"), (2, "ovens")],
+    (28, 38, "name"),
+)
 TRUCK = skill("drive trucks", [], (53, 65, "words"), (24, 39, "sentence"))
 RECORDS = [
     {"source": "a.txt:1", "text": AD, "skills": [BREAD, TRUCK]},
