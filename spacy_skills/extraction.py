@@ -43,8 +43,8 @@ def extract_skills(
     """Annotate ads with a pipeline that has the component esco_skills.
 
     markup: of all ads, if it is not what each says itself. An ad that fails is reported to
-    on_error and left out; with two and more processes those that failed in the company of
-    others come last.
+    on_error and left out; the others of its batch are annotated again by themselves, and come
+    last.
     """
     failed: list[tuple[str, str]] = []
     texts = _texts(nlp, ads, markup, on_error)

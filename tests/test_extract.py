@@ -162,6 +162,12 @@ def test_an_interrupted_run_goes_on(pipeline, ads, tmp_path, monkeypatch):
     assert not journal.exists()
 
 
+def test_nothing_but_bad_ads_is_a_failure(pipeline, tmp_path):
+    (tmp_path / "a.jsonl").write_text("no json", encoding="utf8")
+    result = run(tmp_path / "a.jsonl", "-p", pipeline)
+    assert result.exit_code == command.FAILED and "line 1" in result.output
+
+
 def test_settings_reach_the_ranker(pipeline, ads):
     def skills(*args):
         result = run(ads, "-p", pipeline, *args)

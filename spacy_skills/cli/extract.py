@@ -100,7 +100,7 @@ def extract_cli(
 
     An ad that can't be read is reported and skipped. Run it again after an interruption:
     it goes on after the last ad. Exit code: 0 if all ads were read, 3 if some were
-    skipped, 1 if nothing could be done, 130 if interrupted.
+    skipped, 1 if none was read, 130 if interrupted.
     """
     settings = {
         "threshold": threshold,
@@ -133,8 +133,10 @@ def extract_cli(
             )
 
         if output is None:
+            n = 0
             for record in tqdm(find(found), desc="Ads", unit="ad", disable=None):
                 typer.echo(srsly.json_dumps(record))
+                n += 1
         else:
             n = _save(found, find, output, about, overwrite)
             typer.echo(f"Saved the skills of {n:,} ads to {output}", err=True)
@@ -143,7 +145,8 @@ def extract_cli(
     except (OSError, ValueError, ImportError) as err:
         _stop(str(err), FAILED)
     if skipped:
-        _stop(f"Skipped {len(skipped):,} ads, see above.", SKIPPED)
+        code = SKIPPED if n else FAILED
+        _stop(f"Skipped {len(skipped):,} ads, see above.", code)
 
 
 def _pipeline(name: str, settings: dict[str, Any]) -> Language:
