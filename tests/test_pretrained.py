@@ -73,6 +73,13 @@ def test_sentences_that_ask_for_nothing_get_nothing(nlp):
     assert names(nlp(f"{BOILERPLATE}\nYou keep PostgreSQL fast.")) == ["PostgreSQL"]
 
 
+@pytest.mark.parametrize(
+    "text", ["Fluent German, good English", "You keep the books and prepare the accounts"]
+)
+def test_capitals_and_missing_stops_do_no_harm(nlp, text):
+    assert names(nlp(text)) == names(nlp(text.upper())) != []
+
+
 def test_a_wanted_precision_raises_the_threshold(nlp):
     ranker = nlp.get_pipe("esco_skills")
     thresholds = [ranker.calibration.threshold(p) for p in (0.6, 0.7, 0.8, 0.9)]
