@@ -74,7 +74,8 @@ def test_sentences_that_ask_for_nothing_get_nothing(nlp):
 
 
 @pytest.mark.parametrize(
-    "text", ["Fluent German, good English", "You keep the books and prepare the accounts"]
+    "text",
+    ["Fluent German, good English", "You keep the books and prepare the accounts"],
 )
 def test_capitals_and_missing_stops_do_no_harm(nlp, text):
     assert names(nlp(text)) == names(nlp(text.upper())) != []
