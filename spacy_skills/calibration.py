@@ -12,6 +12,7 @@ import numpy
 import srsly
 
 from .errors import Errors
+from .shortlist import Ranked
 from .skills import Scores
 
 FORMAT = "spacy_skills.Calibration.v1"
@@ -56,12 +57,10 @@ class Calibration:
         log-odds of all of them."""
         return logistic(self.context, context_features(alone))
 
-    def right_if_asking(
-        self, scores: Scores, sentence: int, rows: numpy.ndarray
-    ) -> numpy.ndarray:
-        """The probability that the skill in each of these rows is right, if the sentence asks
-        for one at all, [rows]."""
-        return logistic(self.right, right_features(scores, sentence, rows))
+    def right_if_asking(self, ranked: Ranked, length: int) -> numpy.ndarray:
+        """The probability that each of these skills is right, if the sentence asks for one at
+        all, [skills]. length: the sentence's number of tokens."""
+        return logistic(self.right, right_features(ranked, length))
 
     def threshold(self, precision: float) -> float:
         """The least probability at which so large a share of the skills above it was right.
@@ -122,18 +121,14 @@ def context_features(alone: numpy.ndarray) -> numpy.ndarray:
     return numpy.stack(columns, axis=1)
 
 
-def right_features(scores: Scores, sentence: int, rows: numpy.ndarray) -> numpy.ndarray:
-    """[rows, N_RIGHT]: logit, strength of the literal match, log of the rank among all skills,
-    log of the sentence's number of tokens."""
-    logits = numpy.asarray(scores.logits)[sentence]
-    literal = numpy.asarray(scores.query.literal)[sentence]
-    ranks = (logits > logits[rows, None]).sum(axis=1)
-    length = len(scores.query.segments.asked[sentence])
+def right_features(ranked: Ranked, length: int) -> numpy.ndarray:
+    """[skills, N_RIGHT]: logit, strength of the literal match, log of the rank among all
+    skills, log of the sentence's number of tokens."""
     columns = [
-        logits[rows],
-        literal[rows],
-        numpy.log1p(ranks),
-        numpy.full(len(rows), numpy.log(length)),
+        ranked.logits,
+        ranked.literal,
+        numpy.log1p(ranked.ranks),
+        numpy.full(len(ranked.rows), numpy.log(length)),
     ]
     return numpy.stack(columns, axis=1).astype("float32")
 

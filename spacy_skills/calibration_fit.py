@@ -21,6 +21,7 @@ from .calibration import (
 from .errors import Errors
 from .judged import JudgedSpan
 from .ranker import SkillRanker
+from .shortlist import look_up
 from .span_training import MarkedSentence
 from .spanner import OUTSIDE
 from .taxonomy import Taxonomy
@@ -79,7 +80,9 @@ def judgements(
         first = sum(map(len, asking))
         asking.append(asking_features(scores))
         for i, (_, pairs) in enumerate(known[first : first + len(asking[-1])]):
-            right.append(right_features(scores, i, numpy.array(list(pairs))))
+            ranked = look_up(scores, i, numpy.array(list(pairs)))
+            length = len(scores.query.segments.asked[i])
+            right.append(right_features(ranked, length))
     asks = [span.asks for span, _ in known] + [_is_marked(m) for m in lines]
     found = Judgements(
         asking=numpy.concatenate(asking or [numpy.zeros((0, 1))]),

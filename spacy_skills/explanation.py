@@ -1,15 +1,18 @@
 """Why a sentence is given a skill: its words are taken out, and the score is looked at again."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy
 from spacy.language import Language
 from spacy.tokens import Span
 
+from .asking import asking_sentences
 from .benchmark import make_sentence_doc
-from .decision import Candidate, Proposal, asking_of, best_rows, decide, propose
+from .decision import Candidate, decide, propose
 from .ranker import SkillRanker
+from .shortlist import best_rows, look_up
 from .skills import Scores
 
 
@@ -57,20 +60,25 @@ def explain(
 
     later = nlp.pipe_names[nlp.pipe_names.index(ranker.name) :]
     (doc,) = nlp.pipe([text], disable=later)
-    proposals: list[Proposal] = []
-    places: list[tuple[Scores, int, Span]] = []
+    calibration = ranker.calibration
+    sentences = asking_sentences([doc], ranker.model, ranker.spanner, calibration)
+    asking = (sentence.probability for sentence in sentences)
     for scores, matches in ranker.scored([doc]):
-        proposals += propose(scores, matches, ranker.calibration, rows)
-        sentences = scores.query.segments.sentences
-        places += [(scores, i, sentence) for i, sentence in enumerate(sentences)]
-    asking = asking_of(proposals, ranker.calibration)
-    decided = decide(proposals, ranker.calibration, 0.0)
-    for (scores, i, sentence), asks, found in zip(places, asking, decided):
-        yield Explanation(
-            sentence.text,
-            None if ranker.calibration is None else asks,
-            [_reason(nlp, ranker, scores, i, sentence, c) for c in found],
-        )
+        segments = scores.query.segments
+        ranked = [
+            look_up(scores, i, rows(v))
+            for i, v in enumerate(numpy.asarray(scores.logits))
+        ]
+        probabilities = list(islice(asking, len(ranked)))
+        proposed = propose(segments, ranked, matches, probabilities, calibration)
+        for i, proposal in enumerate(proposed):
+            sentence = segments.sentences[i]
+            found = decide(proposal, 0.0)
+            yield Explanation(
+                sentence.text,
+                None if calibration is None else proposal.asking,
+                [_reason(nlp, ranker, scores, i, sentence, c) for c in found],
+            )
 
 
 def _reason(

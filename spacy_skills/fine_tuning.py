@@ -16,8 +16,8 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
-from .encoder import mean_pool
 from .errors import Errors
+from .inference import mean_pool
 
 CHECKPOINT_EVERY = 100
 TEXTS_PER_CALL = 64

@@ -50,7 +50,9 @@ class Segments:
     ) -> "Segments":
         docs = list(docs)
         found = [sentence for doc in docs for sentence in sentences(doc)]
-        return cls(docs)._add(found, phrases, spanner)
+        segments = cls.of(found, mark(found, spanner), phrases)
+        segments.docs = docs
+        return segments
 
     @classmethod
     def stream(
@@ -63,22 +65,25 @@ class Segments:
         """The docs' sentences in order, at most max_sentences at a time."""
         every = (sentence for doc in docs for sentence in sentences(doc))
         while batch := list(islice(every, max_sentences)):
-            of_batch = {id(sentence.doc): sentence.doc for sentence in batch}
-            yield cls(list(of_batch.values()))._add(batch, phrases, spanner)
+            yield cls.of(batch, mark(batch, spanner), phrases)
 
-    def _add(
-        self,
-        sentences: list[Span],
-        phrases: PhraseFunction,
-        spanner: Spanner | None,
+    @classmethod
+    def of(
+        cls,
+        sentences: Sequence[Span],
+        marks: Sequence[Marks],
+        phrases: PhraseFunction | None,
     ) -> "Segments":
-        """Add sentences with the pieces that the phrase function and the spanner find."""
-        marks = (spanner or _mark_nothing)(sentences)
+        """These sentences, with the pieces that the phrase function and the spanner found;
+        without pieces if the function is None."""
+        segments = cls(list({id(s.doc): s.doc for s in sentences}.values()))
         for sentence, (spans, asked) in zip(sentences, marks, strict=True):
-            self.starts.append(len(self.spans))
-            self.spans += [sentence, *phrases(sentence), *spans]
-            self.asked.append(asked)
-        return self
+            segments.starts.append(len(segments.spans))
+            segments.spans.append(sentence)
+            if phrases is not None:
+                segments.spans += [*phrases(sentence), *spans]
+            segments.asked.append(asked)
+        return segments
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -88,7 +93,10 @@ class Segments:
         return [self.spans[start] for start in self.starts]
 
 
-def _mark_nothing(sentences: Sequence[Span]) -> list[Marks]:
+def mark(sentences: Sequence[Span], spanner: Spanner | None) -> list[Marks]:
+    """What the spanner finds in each sentence; nothing if there is none."""
+    if spanner is not None:
+        return spanner(sentences)
     return [Marks([], numpy.zeros(len(s), dtype="float32")) for s in sentences]
 
 

@@ -1,9 +1,7 @@
 """The component ``esco_skills``: ranks every skill of the taxonomy for every sentence."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,13 +14,15 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d, Ints1d
 
 from .annotations import set_spans, skill_records
-from .decision import Candidate, Proposal, best_rows, decide, propose
+from .asking import AskingSentence, asking_sentences
+from .decision import Candidate, Proposal, decide, propose
 from .errors import Errors
 from .evidence import LiteralMatch, LiteralMatches
 from .linear import set_known
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
 from .saving import SavedRanker
+from .shortlist import best_skills
 from .skills import Query, Scores, log_prior, set_skills, skill_vectors
 from .taxonomy import Taxonomy
 
@@ -163,19 +163,32 @@ class SkillRanker(SavedRanker):
         return self.calibration.threshold(precision)
 
     def predict(self, docs: Iterable[Doc]) -> list[list[Candidate]]:
-        """The best skills of each doc's sentences, in the sentences' order."""
+        """The best skills of each doc's sentences, in the sentences' order.
+
+        Sentences that are not probable enough to ask for a skill are not ranked: no skill of
+        theirs would reach the threshold.
+        """
         docs = list(docs)
         threshold = self.threshold
-        rows = partial(best_rows, top_k=self.cfg["top_k"])
-        proposals: dict[int, list[Proposal]] = {id(doc): [] for doc in docs}
-        for scores, matches in self.scored(docs):
-            proposed = propose(scores, matches, self.calibration, rows)
-            for sentence, proposal in zip(scores.query.segments.sentences, proposed):
-                proposals[id(sentence.doc)].append(proposal)
-        return [
-            list(chain(*decide(proposals[id(doc)], self.calibration, threshold)))
-            for doc in docs
-        ]
+        found: dict[int, list[Candidate]] = {id(doc): [] for doc in docs}
+        asking = list(
+            asking_sentences(docs, self.model, self.spanner, self.calibration)
+        )
+        asking = [sentence for sentence in asking if sentence.probability >= threshold]
+        for i in range(0, len(asking), SENTENCES_PER_PASS):
+            batch = asking[i : i + SENTENCES_PER_PASS]
+            for sentence, proposal in zip(batch, self._propose(batch)):
+                found[id(sentence.span.doc)] += decide(proposal, threshold)
+        return [found[id(doc)] for doc in docs]
+
+    def _propose(self, asking: Sequence[AskingSentence]) -> Iterator[Proposal]:
+        spans, marks, probabilities = zip(*asking)
+        segments = Segments.of(spans, marks, self.phrases)
+        literal = self._literal_matches()
+        matches = [literal.of(span) for span in spans]
+        query = self._query(segments, matches)
+        ranked = best_skills(self.model, query, self.cfg["top_k"])
+        return propose(segments, ranked, matches, probabilities, self.calibration)
 
     def rank(self, docs: Iterable[Doc]) -> Iterator[tuple[Span, numpy.ndarray]]:
         """Every sentence of docs that have been through the pipes before this one, with

@@ -252,8 +252,7 @@ def _forward_classifiers(
     ops = model.ops
     rate = model.attrs["skill_rate"]
     rows = slice(None) if query.rows is None else query.rows
-    start = ops.asarray1f(list(START_WEIGHTS.values()))
-    weights = start * ops.xp.exp(model.get_param("weights"))
+    weights = classifier_weights(model)
     skills = model.get_param("names")[rows]
     prior = model.get_param("prior")[rows]
     own_bias: Any = 0.0
@@ -291,6 +290,13 @@ def _forward_classifiers(
         return backprop_unit(d_cosines @ skills)
 
     return Scores(query, logits, best, unit[starts]), backprop_classifiers
+
+
+def classifier_weights(classifiers: Model) -> Floats1d:
+    """(a, b, c, d) of ``skill_classifiers``."""
+    ops = classifiers.ops
+    start = ops.asarray1f(list(START_WEIGHTS.values()))
+    return start * ops.xp.exp(classifiers.get_param("weights"))
 
 
 def _best_of_groups(ops: Ops, cosines: Floats2d, starts: list[int]) -> Ints2d:

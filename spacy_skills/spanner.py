@@ -20,7 +20,9 @@ from transformers import (
 
 from .errors import Errors
 from .files import write_file
+from .packed import RECENT_TEXTS, PackedBert, packed_bert, weights_state
 from .phrases import Marks
+from .vectors import Recent
 
 # Each token is outside, begins or is inside a span, once of skills and once of knowledge:
 # the two layers of SkillSpan (Zhang et al. 2022), which overlap.
@@ -28,6 +30,9 @@ LAYERS = 2
 OUTSIDE, BEGIN, INSIDE = range(3)
 MAX_WORDPIECES = 256
 SENTENCES_PER_CALL = 64
+
+# A sentence's tokens that have a wordpiece, and their probabilities [tokens, LAYERS, 3].
+Tagged = tuple[list[int], numpy.ndarray]
 
 
 class SkillSpanner:
@@ -40,6 +45,8 @@ class SkillSpanner:
         self.tokenizer: Any = tokenizer
         self.transformer = transformer
         self.head = torch.nn.Linear(transformer.config.hidden_size, LAYERS * 3)
+        self._recent: Recent[Tagged] = Recent(RECENT_TEXTS)
+        self._state: list[tuple[int, int]] = []
 
     @classmethod
     def from_base(cls, name: str, layers: int) -> "SkillSpanner":
@@ -53,24 +60,49 @@ class SkillSpanner:
         return cls(AutoTokenizer.from_pretrained(name), transformer)
 
     def __call__(self, sentences: Sequence[Span]) -> list[Marks]:
+        if not sentences:
+            return []
         self.transformer.eval()
-        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
-        found: dict[int, Marks] = {}
-        for i in range(0, len(order), SENTENCES_PER_CALL):
-            part = order[i : i + SENTENCES_PER_CALL]
-            words = [[token.text for token in sentences[k]] for k in part]
-            with torch.inference_mode():
-                logits, firsts = self.tag(words)
-                scores = torch.softmax(logits, dim=-1).cpu().numpy()
-            for k, rows, places in zip(part, scores, firsts):
-                sentence = sentences[k]
-                tags = rows[list(places.values())]
-                # Tokens without a wordpiece, such as blanks, belong to no span.
-                asked = numpy.zeros(len(sentence), dtype="float32")
-                asked[list(places)] = 1 - tags[:, :, OUTSIDE].min(axis=1)
-                spans = [sentence[a:b] for a, b in decode(tags, list(places))]
-                found[k] = Marks(spans, asked)
-        return [found[k] for k in range(len(sentences))]
+        words = [[token.text for token in sentence] for sentence in sentences]
+        packed = packed_bert(self.transformer, int8=True)
+        with torch.inference_mode():
+            if packed is None:
+                tagged = self._tag_padded(words)
+            else:
+                tagged = self._tag_once(packed, words)
+            return [_marks(*parts) for parts in zip(sentences, tagged)]
+
+    def _tag_once(self, packed: PackedBert, words: list[list[str]]) -> list[Tagged]:
+        """Equal sentences once, and those of late not again."""
+        state = weights_state(self.transformer) + weights_state(self.head)
+        if state != self._state:
+            self._state, self._recent = state, Recent(RECENT_TEXTS)
+        keys = [tuple(sentence) for sentence in words]
+        found: dict[Any, Any] = {key: self._recent.get(key) for key in keys}
+        new = [key for key, tagged in found.items() if tagged is None]
+        for key, tagged in zip(new, self._tag(packed, new) if new else ()):
+            found[key] = tagged
+            self._recent.add(key, tagged)
+        return [found[key] for key in keys]
+
+    def _tag(
+        self, packed: PackedBert, words: Sequence[Sequence[str]]
+    ) -> Iterator[Tagged]:
+        pieces = self._tokenize(words)
+        states = packed.states(pieces["input_ids"])
+        tags = self._logits(torch.cat(states)).softmax(dim=-1).numpy()
+        ends = numpy.cumsum([len(state) for state in states])[:-1]
+        for places, part in zip(_first_pieces(pieces), numpy.split(tags, ends)):
+            yield list(places), part[list(places.values())]
+
+    def _tag_padded(self, words: list[list[str]]) -> list[Tagged]:
+        found = []
+        for i in range(0, len(words), SENTENCES_PER_CALL):
+            logits, firsts = self.tag(words[i : i + SENTENCES_PER_CALL])
+            tags = logits.softmax(dim=-1).cpu().numpy()
+            for places, part in zip(firsts, tags):
+                found.append((list(places), part[list(places.values())]))
+        return found
 
     def tag(
         self, words: Sequence[Sequence[str]]
@@ -78,25 +110,23 @@ class SkillSpanner:
         """Logits [sentences, wordpieces, LAYERS, 3], and for each sentence its tokens
         with their first wordpieces."""
         device = next(self.transformer.parameters()).device
-        pieces = self.tokenizer(
+        pieces = self._tokenize(words, padding=True, return_tensors="pt").to(device)
+        hidden = self.transformer(**pieces).last_hidden_state.float()
+        return self._logits(hidden), _first_pieces(pieces)
+
+    def _tokenize(self, words: Sequence[Sequence[str]], **settings: Any) -> Any:
+        return self.tokenizer(
             [list(sentence) for sentence in words],
             is_split_into_words=True,
-            padding=True,
             truncation=True,
             max_length=min(
                 MAX_WORDPIECES, self.transformer.config.max_position_embeddings
             ),
-            return_tensors="pt",
-        ).to(device)
-        firsts = []
-        for i in range(len(words)):
-            places: dict[int, int] = {}
-            for piece, token in enumerate(pieces.word_ids(i)):
-                if token is not None:
-                    places.setdefault(token, piece)
-            firsts.append(places)
-        hidden = self.transformer(**pieces).last_hidden_state.float()
-        return self.head(hidden).reshape(*hidden.shape[:2], LAYERS, 3), firsts
+            **settings,
+        )
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.head(hidden).reshape(*hidden.shape[:-1], LAYERS, 3)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: settings, the tokenizer's files, and the weights as arrays."""
@@ -159,6 +189,26 @@ def read_spanner(path: Path | None = None) -> SkillSpanner | None:
     """The spanner that ``spacy skills spans`` saved; no path, none. Raises OSError if there
     is no such file, ValueError if it is damaged."""
     return None if path is None else SkillSpanner.from_bytes(Path(path).read_bytes())
+
+
+def _first_pieces(pieces: Any) -> list[dict[int, int]]:
+    """The first wordpiece of each sentence's tokens; some tokens have none."""
+    firsts = []
+    for encoding in pieces.encodings:
+        places: dict[int, int] = {}
+        for piece, token in enumerate(encoding.word_ids):
+            if token is not None:
+                places.setdefault(token, piece)
+        firsts.append(places)
+    return firsts
+
+
+def _marks(sentence: Span, tagged: Tagged) -> Marks:
+    tokens, tags = tagged
+    # Tokens without a wordpiece, such as blanks, belong to no span.
+    asked = numpy.zeros(len(sentence), dtype="float32")
+    asked[tokens] = 1 - tags[:, :, OUTSIDE].min(axis=1)
+    return Marks([sentence[a:b] for a, b in decode(tags, tokens)], asked)
 
 
 def decode(scores: numpy.ndarray, tokens: Sequence[int]) -> list[tuple[int, int]]:

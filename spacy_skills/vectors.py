@@ -1,7 +1,10 @@
-"""Text vectors: unit length, and a cache so that a frozen encoder sees a text once."""
+"""Text vectors: unit length, and caches so that an encoder sees a text once."""
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from hashlib import blake2b
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy
 from thinc.types import Floats2d
@@ -15,6 +18,28 @@ def normalise(vectors: Floats2d) -> Floats2d:
     """Rows of unit length; rows of zeros stay as they are."""
     norms = (vectors**2).sum(axis=1, keepdims=True) ** 0.5
     return vectors / (norms + (norms == 0))
+
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """What was found for the texts that were asked for last, a fixed number of them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def get(self, key: Hashable) -> Value | None:
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def add(self, key: Hashable, value: Value) -> None:
+        self._values[key] = value
+        if len(self._values) > self.size:
+            self._values.popitem(last=False)
 
 
 class VectorCache:

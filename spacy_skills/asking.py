@@ -1,0 +1,63 @@
+"""Which sentences ask for a skill at all: seen before any skill is looked at."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy
+from spacy.tokens import Doc, Span
+from thinc.api import Model
+
+from .calibration import Calibration
+from .phrases import Marks, Segments, Spanner, mark, sentences
+from .skills import Query, Scores
+
+# Sentences that are encoded together, of several docs: texts of like length are then many.
+SENTENCES_PER_PASS = 512
+
+
+class AskingSentence(NamedTuple):
+    """A sentence, what the spanner found in it, and the probability that it asks for a skill."""
+
+    span: Span
+    marks: Marks
+    probability: float
+
+
+def asking_sentences(
+    docs: Sequence[Doc],
+    model: Model[Query, Scores],
+    spanner: Spanner | None,
+    calibration: Calibration | None,
+) -> Iterator[AskingSentence]:
+    """All sentences of the docs. Without a calibration each asks for a skill."""
+    spans = [sentence for doc in docs for sentence in sentences(doc)]
+    marks: list[Marks] = []
+    alone: list[numpy.ndarray] = []
+    for i in range(0, len(spans), SENTENCES_PER_PASS):
+        batch = spans[i : i + SENTENCES_PER_PASS]
+        found = mark(batch, spanner)
+        marks += found
+        if calibration is not None:
+            scores = _without_skills(model, Segments.of(batch, found, None))
+            alone.append(calibration.asking_alone(scores))
+    probabilities = numpy.ones(len(spans))
+    if calibration is not None and spans:
+        probabilities = _in_context(calibration, spans, numpy.concatenate(alone))
+    for parts in zip(spans, marks, probabilities.tolist()):
+        yield AskingSentence(*parts)
+
+
+def _without_skills(model: Model[Query, Scores], segments: Segments) -> Scores:
+    """The sentences' vectors, and nothing else."""
+    literal = model.ops.alloc2f(len(segments), 0)
+    rows = model.ops.alloc1i(0)
+    return model.predict(Query(segments, literal, rows)).to_cpu(model.ops)
+
+
+def _in_context(
+    calibration: Calibration, spans: Sequence[Span], alone: numpy.ndarray
+) -> numpy.ndarray:
+    numbers = [len(list(own)) for _, own in groupby(spans, lambda s: id(s.doc))]
+    by_doc = numpy.split(alone, numpy.cumsum(numbers)[:-1])
+    return numpy.concatenate([calibration.asking(own) for own in by_doc])
