@@ -99,6 +99,6 @@ def test_any_text_can_be_read(text, markup):
 @pytest.mark.parametrize("unit", ["<", "<!--", "<a ", "<b>", "&amp;", "</", "<ul><li>"])
 def test_a_megabyte_is_fast(unit):
     text = (unit * 1_000_000)[:1_000_000]
-    started = time.perf_counter()
+    started = time.process_time()
     plain_text(text, "html")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
