@@ -1,9 +1,12 @@
 """What the ranker writes on a doc: a span for each piece of evidence, and the doc's skills."""
 
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy
 from spacy.tokens import Doc, Span, SpanGroup
+
+# That of typing tells pydantic too little before Python 3.12.
+from typing_extensions import TypedDict
 
 from .decision import Candidate, Evidence
 from .taxonomy import Taxonomy

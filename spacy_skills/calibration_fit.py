@@ -41,19 +41,22 @@ class Judgements:
     ascending) and a skill.
 
     asking, right: features [sentences, …] and [pairs, …]; asks, is_right: what was judged;
-    ad: a number that the sentences of one ad have in common, ascending.
+    ad: a number that the sentences of one ad have in common, ascending; text: that of the first
+    ad with the same text.
     """
 
     asking: numpy.ndarray
     asks: numpy.ndarray
     ad: numpy.ndarray
+    text: numpy.ndarray
     right: numpy.ndarray
     is_right: numpy.ndarray
     sentence: numpy.ndarray
 
 
 class CrossFitted(NamedTuple):
-    """Probabilities of sentences and pairs by regressions that have not seen the ad."""
+    """Probabilities of sentences and pairs by regressions that have not seen the ad, nor a copy
+    of it."""
 
     asks: numpy.ndarray
     right: numpy.ndarray
@@ -69,8 +72,9 @@ def judgements(
     candidates; and of marked sentences, which ask for a skill if there is a mark, and may belong
     to one ad. Raises ValueError if there are too few of a kind."""
     known = [(span, _pairs(span, ranker.taxonomy)) for span in judged]
-    known = [(span, pairs) for span, pairs in known if pairs and span.sentence.strip()]
-    lines = [m for m in marked if any(map(str.isalnum, "".join(m.words)))]
+    # The ranker passes over sentences without letters and digits.
+    known = [(span, p) for span, p in known if p and _has_words(span.sentence)]
+    lines = [m for m in marked if _has_words("".join(m.words))]
     texts = [span.sentence for span, _ in known] + [" ".join(m.words) for m in lines]
     later = nlp.pipe_names[nlp.pipe_names.index(ranker.name) :]
     docs = nlp.pipe((make_sentence_doc(nlp, t) for t in texts), disable=later)
@@ -84,16 +88,22 @@ def judgements(
             length = len(scores.query.segments.asked[i])
             right.append(right_features(ranked, length))
     asks = [span.asks for span, _ in known] + [_is_marked(m) for m in lines]
+    ad = _numbers([None] * len(known) + [m.ad for m in lines])
     found = Judgements(
         asking=numpy.concatenate(asking or [numpy.zeros((0, 1))]),
         asks=numpy.array(asks, dtype=bool),
-        ad=_numbers([None] * len(known) + [m.ad for m in lines]),
+        ad=ad,
+        text=_first_copies(ad, texts),
         right=numpy.concatenate(right or [numpy.zeros((0, 1))]),
         is_right=numpy.array([v for _, p in known for v in p.values()], dtype=bool),
         sentence=numpy.repeat(numpy.arange(len(known)), [len(p) for _, p in known]),
     )
     _check(found)
     return found
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def _pairs(span: JudgedSpan, taxonomy: Taxonomy) -> dict[int, bool]:
@@ -110,6 +120,17 @@ def _numbers(ads: Sequence[str | None]) -> numpy.ndarray:
     """Of each sentence's ad; one that follows another of the same ad belongs to it."""
     starts = [ad is None or ad != before for before, ad in zip([None, *ads[:-1]], ads)]
     return numpy.cumsum(starts) - 1
+
+
+def _first_copies(ad: numpy.ndarray, texts: Sequence[str]) -> numpy.ndarray:
+    """Of each sentence the number of the first ad with the same sentences as its own."""
+    whole: dict[int, str] = {}
+    for number, text in zip(ad.tolist(), texts):
+        whole[number] = f"{whole.get(number, '')}{text}\n"
+    first: dict[str, int] = {}
+    for number, text in whole.items():
+        first.setdefault(text, number)
+    return numpy.array([first[whole[number]] for number in ad.tolist()], dtype=int)
 
 
 def _check(found: Judgements) -> None:
@@ -133,7 +154,7 @@ def fit_calibration(
     """
     n_ads = int(found.ad.max()) + 1
     of_ad = numpy.random.default_rng(seed).permutation(n_ads) % FOLDS
-    folds = of_ad[found.ad]
+    folds = of_ad[found.text]
     alone, asks_weights = _cross_fit(found.asking, found.asks, folds, decay)
     bounds = numpy.flatnonzero(numpy.diff(found.ad)) + 1
     in_context = numpy.concatenate(

@@ -21,7 +21,7 @@ TITLES = {"asks": "The sentence asks for a skill", "right": "The skill is right"
 def summarise(held_out: CrossFitted, found: Judgements) -> dict[str, Any]:
     """Counts, calibration errors and the diagram's bins of both probabilities; for 0.5 and
     the thresholds that stand for some precisions, precision, recall among the judged skills, and
-    skills per 100 sentences that ask for none."""
+    skills per 100 judged sentences that ask for none (None without any)."""
     kinds = {
         "asks": (held_out.asks, found.asks),
         "right": (held_out.right, found.is_right),
@@ -44,20 +44,22 @@ def summarise(held_out: CrossFitted, found: Judgements) -> dict[str, Any]:
     return figures
 
 
-def _at(threshold: float, held_out: CrossFitted, found: Judgements) -> dict[str, float]:
+def _at(
+    threshold: float, held_out: CrossFitted, found: Judgements
+) -> dict[str, float | None]:
     given = held_out.right >= threshold
     right = given & found.is_right
     # The marked sentences have no candidates.
     silent = ~found.asks & (
         numpy.bincount(found.sentence, minlength=len(found.asks)) > 0
     )
+    n_silent = numpy.count_nonzero(silent)
+    false_skills = given[silent[found.sentence]].sum()
     return {
         "threshold": threshold,
         "precision": float(right.sum() / max(1, given.sum())),
         "recall": float(right.sum() / found.is_right.sum()),
-        "false_skills": float(
-            100 * given[silent[found.sentence]].sum() / numpy.count_nonzero(silent)
-        ),
+        "false_skills": float(100 * false_skills / n_silent) if n_silent else None,
     }
 
 

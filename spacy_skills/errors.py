@@ -372,8 +372,9 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     # whole ads
     S905 = (
-        "{path} was left by a run with other settings, of another pipeline or version. Use the "
-        "same settings to go on with it, or pass --overwrite to begin anew."
+        "{path} was left by a run with other settings, of another pipeline or version, or of "
+        "ads that have changed since or came from stdin. Use the same settings and ads to go on "
+        "with it, or pass --overwrite to begin anew."
     )
     S906 = (
         "{path}, line {line}, is no ad with its skills. Give a .jsonl file of `spacy skills "
@@ -385,3 +386,6 @@ class Errors(metaclass=ErrorsWithCodes):
     S910 = (
         "{path} exists. Choose another file, or pass --overwrite to have it replaced."
     )
+    S911 = "The output {path} is one of the ads. Choose another file for the skills."
+    S912 = "--precision chooses the threshold, so --threshold would not count. Pass one of them."
+    S913 = "There are no ads but the output {path}. Check the path of the ads."

@@ -39,9 +39,10 @@ class LiteralMatches:
         """The longest match of each skill in the sentence, by the skill's row."""
         matches: dict[int, LiteralMatch] = {}
         for start, end, row in self._spans(sentence):
-            match = LiteralMatch(min((end - start) / FULL_MATCH, 1.0), start, end)
-            if row not in matches or match.strength > matches[row].strength:
-                matches[row] = match
+            best = matches.get(row)
+            if best is None or end - start > best.end - best.start:
+                strength = min((end - start) / FULL_MATCH, 1.0)
+                matches[row] = LiteralMatch(strength, start, end)
         return matches
 
     def _spans(self, sentence: Span) -> list[tuple[int, int, int]]:

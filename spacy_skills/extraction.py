@@ -1,15 +1,18 @@
-"""The skills of many ads: read, found and written one ad at a time, so that memory is bounded
-and an interrupted run goes on where it stopped."""
+"""The skills of many ads: read and written one at a time and found in some hundred, so that
+memory is bounded and an interrupted run goes on where it stopped."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict
+from typing import Any, BinaryIO
 
-import srsly
+from pydantic import TypeAdapter, ValidationError
 from spacy.language import Language
 from spacy.tokens import Doc
+
+# That of typing tells pydantic too little before Python 3.12.
+from typing_extensions import TypedDict
 
 from .ads import Ad, OnError
 from .annotations import SkillRecord
@@ -19,7 +22,7 @@ from .markup import Markup, plain_text
 FORMAT = "spacy_skills.Extraction.v1"
 # Ads that are annotated together.
 BATCH_SIZE = 32
-# Ads after which the words that only they hold are forgotten.
+# Ads that are held at a time; the words that only they hold are then forgotten.
 MEMORY_ZONE = 512
 
 
@@ -32,22 +35,28 @@ class AdRecord(TypedDict):
     skills: list[SkillRecord]
 
 
+_SHAPE = TypeAdapter(AdRecord)
+
+
 def extract_skills(
     nlp: Language,
     ads: Iterable[Ad],
     *,
     on_error: OnError,
+    done: Collection[str] = (),
     markup: Markup | None = None,
     n_process: int = 1,
 ) -> Iterator[AdRecord]:
     """Annotate ads with a pipeline that has the component esco_skills.
 
-    markup: of all ads, if it is not what each says itself. An ad that fails is reported to
+    done: sources of records that there are already. markup: of all ads, if it is not what each
+    says itself. What UTF-8 can't hold is replaced in texts and sources. An ad that fails is reported to
     on_error and left out; the others of its batch are annotated again by themselves, and come
     last.
     """
     failed: list[tuple[str, str]] = []
-    texts = _texts(nlp, ads, markup, on_error)
+    todo = (ad for ad in map(_encodable, ads) if ad.source not in done)
+    texts = _texts(nlp, todo, markup, on_error)
     if n_process == 1:
         while chunk := list(islice(texts, MEMORY_ZONE)):
             with nlp.memory_zone():
@@ -60,6 +69,13 @@ def extract_skills(
         except Exception as err:
             message = Errors.S907.format(source=source, reason=repr(err)[:300])
             on_error(ValueError(message))
+
+
+def _encodable(ad: Ad) -> Ad:
+    """JSON may hold halves of emoji, and file names any bytes; names that differ still do."""
+    text = ad.text.encode("utf8", "replace").decode("utf8")
+    source = ad.source.encode("utf8", "backslashreplace").decode("utf8")
+    return ad._replace(text=text, source=source)
 
 
 def _texts(
@@ -117,27 +133,39 @@ class Journal:
     that was cut short.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        """Raises ValueError if the file is of a run with other settings."""
+    def __init__(
+        self, path: Path, settings: dict[str, Any], *, overwrite: bool = False
+    ) -> None:
+        """overwrite: begin anew if the file is of a run with other settings. Raises ValueError
+        if it is and overwrite is not set, or if a line is no record."""
         self.path = path
         self.done: set[str] = set()
         header = {"format": FORMAT, "settings": settings}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = open(path, "ab+")  # noqa: SIM115
+        try:
+            if not self._resume(header, overwrite):
+                self._write(header)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _resume(self, header: dict[str, Any], overwrite: bool) -> int:
+        """Read what is there, cut off what can't be kept, return the length of the rest."""
         self._file.seek(0)
         end = 0
-        for number, line in enumerate(self._file):
+        for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 break
-            if number == 0 and _load(line, path, 1) != header:
-                self._file.close()
-                raise ValueError(Errors.S905.format(path=path))
-            if number:
-                self.done.add(_load(line, path, number + 1)["source"])
+            if number > 1:
+                self.done.add(_parse(line, self.path, number)["source"])
+            elif line != _dump(header):
+                if not overwrite:
+                    raise ValueError(Errors.S905.format(path=self.path))
+                break
             end += len(line)
         self._file.truncate(end)
-        if not end:
-            self._write(header)
+        return end
 
     def __enter__(self) -> "Journal":
         return self
@@ -153,8 +181,13 @@ class Journal:
         yield from read_records(self.path, first=2)
 
     def _write(self, content: Any) -> None:
-        self._file.write(srsly.json_dumps(content).encode("utf8") + b"\n")
+        self._file.write(_dump(content))
         self._file.flush()
+
+
+def _dump(content: Any) -> bytes:
+    # srsly rounds numbers, so that settings would not equal themselves.
+    return json.dumps(content).encode("ascii") + b"\n"
 
 
 def read_records(path: Path, first: int = 1) -> Iterator[AdRecord]:
@@ -163,17 +196,12 @@ def read_records(path: Path, first: int = 1) -> Iterator[AdRecord]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if number >= first:
-                record = _load(line, path, number)
-                if not {"source", "text", "skills"} <= set(record):
-                    raise ValueError(Errors.S906.format(path=path, line=number))
-                yield record
+                yield _parse(line, path, number)
 
 
-def _load(line: bytes, path: Path, number: int) -> Any:
+def _parse(line: bytes, path: Path, number: int) -> AdRecord:
     try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise ValueError(Errors.S906.format(path=path, line=number))
-    return record
+        return _SHAPE.validate_json(line, strict=True)
+    except ValidationError as err:
+        message = Errors.S906.format(path=path, line=number)
+        raise ValueError(message) from err

@@ -1,6 +1,7 @@
 """Plain text of ads that are written in HTML or Markdown, as job boards keep them."""
 
 import re
+from html import unescape
 from typing import Literal
 
 Markup = Literal["auto", "plain", "html", "markdown"]
@@ -14,73 +15,91 @@ _BLOCKS = frozenset(
 # What a reader of the ad doesn't see, or doesn't read as the ad.
 _UNSEEN = frozenset("head noscript script style svg template".split())
 
-_HTML = re.compile(
-    r"</?(?:p|br|li|[uo]l|div|span|strong|b|em|i|h[1-6]|pre|table|t[rd]|body|html)"
-    r"(?:\s[^<>]{0,300})?/?>|&(?:[a-z]{2,8}|\#\d{2,5}|\#x[0-9a-f]{2,4});",
+# Any closing tag, or an opening one that ads are made of.
+_TAG = re.compile(
+    r"</[a-z][a-z0-9]{0,20}\s?>"
+    r"|<(?:p|br|li|[uo]l|div|span|strong|b|em|i|h[1-6]|pre|table|t[rd]|body|html)"
+    r"(?:\s[^<>]{0,300})?/?>",
     re.IGNORECASE,
 )
-# Scraped ads are often escaped twice.
-MAX_PASSES = 2
+_ENTITY = re.compile(
+    r"&(?:[a-z][a-z0-9]{1,31}|\#\d{2,7}|\#x[0-9a-f]{2,6});", re.IGNORECASE
+)
 
 
 def plain_text(text: str, markup: Markup = "auto") -> str:
     """The ad as a reader sees it: a line for each paragraph, heading, table cell and list
-    item, items with a bullet. "auto" takes text with HTML tags or entities for HTML, any
-    other as it is. The time is linear in the text."""
+    item, items with a bullet. "auto" takes text with tags for HTML and resolves entities,
+    twice if the ad has been escaped twice; any other is left as it is. The time is linear in
+    the text."""
     if markup == "markdown":
         # Brings a parser that most calls do without.
         from markdown_it import MarkdownIt
 
-        text, markup = MarkdownIt().enable("table").render(text), "html"
+        return _read_html(MarkdownIt().enable("table").render(text))
     if markup == "html":
-        text = _read_html(text)
-    if markup in ("auto", "html"):
-        passes = MAX_PASSES - (markup == "html")
-        while passes and _HTML.search(text):
-            text, passes = _read_html(text), passes - 1
+        return _read_html(text)
+    if markup == "auto":
+        if not _TAG.search(text):
+            # The lines are the ad's own, unless it turns out to be HTML that was escaped.
+            text = _resolve(text)
+        if _TAG.search(text):
+            text = _read_html(text)
+        text = _resolve(text)
     return text
+
+
+def _resolve(text: str) -> str:
+    """The characters that entities stand for."""
+    return _ENTITY.sub(lambda match: unescape(match[0]).replace("\xa0", " "), text)
 
 
 def _read_html(text: str) -> str:
     # Parses in linear time whatever is in it, which html.parser does not.
-    from lxml import etree, html
+    from lxml import etree
 
-    parser = html.HTMLParser(encoding="utf8", huge_tree=True)
-    try:
-        root = html.document_fromstring(text.encode("utf8", "replace"), parser=parser)
-    except etree.ParserError:
-        # There is nothing in it.
-        return ""
-    walk = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
-    parts: list[str] = []
-    preformatted = 0
-    for event, element in walk:
-        unseen = event in ("comment", "pi") or element.tag in _UNSEEN
-        preformatted += (element.tag == "pre") * (event == "start" or -1)
-        if event == "start" and not unseen:
-            parts.append(_opening(element.tag))
-            parts.append(_blanks(element.text, preformatted))
-        elif event == "start":
-            walk.skip_subtree()
-        else:
-            parts.append("" if unseen else _closing(element.tag))
-            parts.append(_blanks(element.tail, preformatted))
-    lines = (line.strip() for line in "".join(parts).split("\n"))
-    return "\n".join(line for line in lines if line.strip("• "))
+    # A tree would end where tags are nested too deep.
+    parser = etree.HTMLParser(encoding="utf8", huge_tree=True, target=_Reader())
+    # What a parser with a target returns is the target's.
+    return str(etree.fromstring(text.encode("utf8", "replace"), parser))
 
 
-def _opening(tag: str) -> str:
-    if tag == "li":
-        return "\n• "
-    return "\n" if tag in _BLOCKS else ""
+class _Reader:
+    """Puts the text together while lxml calls it with the parts of a page."""
 
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        # Of the element at hand, as it comes in pieces.
+        self._data: list[str] = []
+        # How many elements are open that are not seen, or keep their line breaks.
+        self._unseen = 0
+        self._preformatted = 0
 
-def _closing(tag: str) -> str:
-    return "\n" if tag in _BLOCKS else ""
+    def start(self, tag: str, attributes: object) -> None:
+        self._end_data()
+        self._unseen += bool(self._unseen or tag in _UNSEEN)
+        self._preformatted += tag == "pre"
+        if not self._unseen and tag in _BLOCKS:
+            self._parts.append("\n• " if tag == "li" else "\n")
 
+    def end(self, tag: str) -> None:
+        self._end_data()
+        if not self._unseen and tag in _BLOCKS:
+            self._parts.append("\n")
+        self._unseen -= bool(self._unseen)
+        self._preformatted -= tag == "pre"
 
-def _blanks(text: str | None, preformatted: int) -> str:
-    """Line breaks are blanks in HTML."""
-    if not text or preformatted:
-        return text or ""
-    return re.sub(r"\s+", " ", text)
+    def data(self, data: str) -> None:
+        if not self._unseen:
+            self._data.append(data)
+
+    def close(self) -> str:
+        self._end_data()
+        lines = (line.strip() for line in "".join(self._parts).split("\n"))
+        return "\n".join(line for line in lines if line.strip("• "))
+
+    def _end_data(self) -> None:
+        text = "".join(self._data)
+        # Line breaks are blanks in HTML.
+        self._parts.append(text if self._preformatted else re.sub(r"\s+", " ", text))
+        self._data.clear()

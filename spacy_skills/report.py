@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def render_report(records: Iterable[AdRecord], *, title: str, max_ads: int) -> s
         demand.add(record)
         if len(shown) < max_ads:
             shown.append((record, list(_lines(nlp, record))))
-    # displaCy's markup stands in the page as it is; everything else is escaped.
+    # displaCy's markup stands in the page as it is, see _span_view; all else is escaped.
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html", "jinja"]),
@@ -110,7 +111,8 @@ def _lines(nlp: Language, record: AdRecord) -> Iterator[tuple[str, bool]]:
     ]
     marks.sort()
     for start, end in split_ad(text):
-        own = [mark for mark in marks if start <= mark[0] < end]
+        # Evidence may begin before the sentence, with its number in a list.
+        own = [mark for mark in marks if mark[0] < end and start < mark[1]]
         if own:
             yield _span_view(nlp, text[start:end], start, own), True
         else:
@@ -124,13 +126,15 @@ def _span_view(
     spans: list[dict[str, Any]] = []
     colours = {}
     for start, end, name, kind in marks:
-        bounds = start - offset, min(end - offset, len(text))
+        bounds = max(start - offset, 0), min(end - offset, len(text))
         span = doc.char_span(*bounds, alignment_mode="expand")
         if span is not None:
+            # displaCy escapes the text, but no labels.
+            label = escape(name)
             spans.append(
-                {"start_token": span.start, "end_token": span.end, "label": name}
+                {"start_token": span.start, "end_token": span.end, "label": label}
             )
-            colours[name.upper()] = colours[name] = COLOURS[kind]
+            colours[label] = COLOURS[kind]
     view = {"text": text, "spans": spans, "tokens": [token.text for token in doc]}
     options = {"colors": colours, "top_offset_step": 20}
     return displacy.render(

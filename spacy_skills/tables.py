@@ -27,6 +27,8 @@ COLUMNS = (
     "end",
     "mentions",
 )
+# With these a cell of a CSV is a formula to spreadsheets (OWASP, CSV Injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # Rows of a Parquet file that are held in memory.
 ROW_GROUP = 50_000
 
@@ -82,7 +84,15 @@ def _write_csv(path: Path, records: Iterable[AdRecord]) -> None:
     with path.open("w", encoding="utf8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
-        table.writerows(rows(records))
+        table.writerows(
+            {key: _harmless(value) for key, value in row.items()}
+            for row in rows(records)
+        )
+
+
+def _harmless(value: Any) -> Any:
+    is_formula = isinstance(value, str) and value.startswith(FORMULA)
+    return f"'{value}" if is_formula else value
 
 
 def _write_parquet(path: Path, records: Iterable[AdRecord]) -> None:

@@ -147,6 +147,37 @@ def test_a_calibrated_ranker_keeps_silent(make_nlp, judged):
     assert all(e["end"] <= 27 for e in bread["evidence"])
 
 
+def test_judged_texts_without_words_are_left_out(make_nlp, judged):
+    nlp = make_nlp()
+    ranker = nlp.get_pipe("esco_skills")
+    spans, _ = read_judged(judged)
+    stars = JudgedSpan("***", 0, 3, (), (uri("sql"),), False)
+    expected = judgements(nlp, ranker, spans)
+    found = judgements(nlp, ranker, [stars, *spans, stars])
+    assert_allclose(found.right, expected.right, rtol=1e-5)
+    assert found.is_right.tolist() == expected.is_right.tolist()
+
+
+def test_copies_of_a_text_are_held_out_together(make_nlp, judged, tmp_path):
+    ad = [("Bake bread now", "B"), ("Java at night", "O")]
+    rows = [
+        {"tokens": text.split(), "tags_skill": [t] * 3, "tags_knowledge": ["O"] * 3}
+        for text, t in ad
+    ]
+    rows = [row | {"ad": n} for n in range(9) for row in rows]
+    srsly.write_jsonl(tmp_path / "marked.jsonl", rows)
+    nlp = make_nlp()
+    spans, _ = read_judged(judged)
+    lines = read_marked(tmp_path / "marked.jsonl", repeated=True)
+    found = judgements(nlp, nlp.get_pipe("esco_skills"), spans * 2, lines)
+    _, held_out = fit_calibration(found)
+    # Regressions that have not seen a text say the same of its copies.
+    assert_allclose(held_out.asks[:30], held_out.asks[30:60], rtol=1e-4)
+    assert_allclose(held_out.right[:60], held_out.right[60:], rtol=1e-4)
+    ads = held_out.asks[60:].reshape(9, 2)
+    assert_allclose(ads, ads[[0] * 9], rtol=1e-4)
+
+
 def test_precision_chooses_the_threshold(make_nlp):
     nlp = make_nlp(precision=0.8)
     ranker = nlp.get_pipe("esco_skills")
@@ -209,7 +240,7 @@ def test_marked_ads_teach_the_context(make_nlp, judged, tmp_path):
         # The same words ask for something in the company of what asks.
         rows += [line(ad, "Bake bread now", True), line(ad, "Java at night", True)]
         rows += [line(ad, "We pay you well", False), line(ad, "Java at night", False)]
-        rows += [line(ad, "We pay you well", False)]
+        rows += [line(ad, f"We pay you {ad} euros", False)]
     srsly.write_jsonl(tmp_path / "marked.jsonl", rows)
     nlp = make_nlp()
     ranker = nlp.get_pipe("esco_skills")
@@ -248,6 +279,26 @@ def test_command(make_nlp, judged, tmp_path):
         expected = getattr(loaded.calibration, part)
         assert_allclose(getattr(again, part), expected)
     assert again.curve == loaded.calibration.curve
+
+
+def test_only_whole_ads_may_keep_silent(make_nlp, judged, tmp_path):
+    make_nlp().to_disk(tmp_path / "in")
+    rows = list(srsly.read_jsonl(judged))
+    srsly.write_jsonl(judged, [row for row in rows if row.get("asks", True)])
+    silent = {"tags_skill": ["O"] * 3, "tags_knowledge": ["O"] * 3}
+    marked = [{"tokens": ["We", "pay", str(n)], **silent} for n in range(12)]
+    srsly.write_jsonl(tmp_path / "marked.jsonl", marked)
+    call = ["calibrate", str(tmp_path / "in"), str(judged), "-o", str(tmp_path / "out")]
+    call += [
+        "-m",
+        str(tmp_path / "marked.jsonl"),
+        "--results",
+        str(tmp_path / "r.json"),
+    ]
+    result = CliRunner().invoke(skills_cli, call)
+    assert result.exit_code == 0, result.output
+    figures = srsly.read_json(tmp_path / "r.json")
+    assert {row["false_skills"] for row in figures["thresholds"]} == {None}
 
 
 def test_too_few_judgements_are_refused(make_nlp, judged, tmp_path):

@@ -6,10 +6,11 @@ import pickle
 import pytest
 import spacy
 from conftest import uri
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 
 from spacy_skills.annotations import skill_records
 from spacy_skills.decision import Candidate
+from spacy_skills.evidence import LiteralMatches
 from spacy_skills.taxonomy import Group, Skill, Taxonomy
 
 AD = "You bake bread.\nBake bread and pastry; install electrical wiring.\n• Java"
@@ -35,6 +36,16 @@ def tree() -> Taxonomy:
         ],
         groups,
     )
+
+
+def test_the_longest_name_is_the_evidence():
+    doc = spacy.blank("en")("Java is bake good and fresh bread now")
+    doc.spans["names"] = [
+        Span(doc, start, end, label="x", kb_id="patients")
+        for start, end in ((0, 3), (2, 7), (3, 7))
+    ]
+    (match,) = LiteralMatches("names", tree()).of(doc[:]).values()
+    assert (match.start, match.end, match.strength) == (2, 7, 1.0)
 
 
 TEXT = "communicate with patients and their communicate partners"

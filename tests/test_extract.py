@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 
 import pytest
 import srsly
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from spacy_skills.cli import extract as command
 from spacy_skills.cli import skills_cli
 from spacy_skills.extraction import read_records
+from spacy_skills.tables import write_records
 
 ADS = ["You bake bread.", "Install electrical wiring; drive trucks.", "Nothing here"]
 
@@ -104,6 +106,42 @@ def test_bad_ads_are_reported_and_skipped(pipeline, tmp_path):
         assert part in result.output
 
 
+def test_what_utf8_cannot_hold_ends_no_run(pipeline, tmp_path):
+    for name in (b"b\xff.jsonl", b"b\xfe.jsonl"):
+        path = tmp_path / "ads" / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"text": "Bake \\ud83d bread"}\n{"text": "SQL"}\n')
+    output = tmp_path / "skills.jsonl"
+    result = run(tmp_path / "ads", "-o", output, "-p", pipeline)
+    assert result.exit_code == 0, result.output
+    records = list(read_records(output))
+    assert [record["text"] for record in records] == ["Bake ? bread", "SQL"] * 2
+    assert len({record["source"] for record in records}) == 4
+
+
+def test_each_ad_once_and_no_output_as_ads(pipeline, ads, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    ads = ads.rename(folder / ads.name)
+    output = folder / "skills.jsonl"
+    twice = [folder, ads, folder / ".." / "folder" / ads.name]
+    for _ in range(2):
+        result = run(*twice, "-o", output, "-p", pipeline, "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert [record["text"] for record in read_records(output)] == ADS
+    ads.unlink()
+    result = run(folder, "-o", output, "-p", pipeline, "--overwrite")
+    assert result.exit_code == command.FAILED and "S913" in result.output
+    assert [record["text"] for record in read_records(output)] == ADS
+
+
+def test_all_paths_are_looked_at_before_an_ad_is_read(pipeline, ads, tmp_path):
+    output = tmp_path / "skills.jsonl"
+    result = run(ads, tmp_path / "mistyped.txt", "-o", output, "-p", pipeline)
+    assert result.exit_code == command.FAILED and "S301" in result.output
+    assert run(ads, "-o", output, "-p", pipeline).exit_code == 0
+
+
 @Language.component("fails_on_walls")
 def fails_on_walls(doc):
     if "walls" in doc.text:
@@ -127,39 +165,120 @@ def test_an_ad_that_fails_takes_no_other_with_it(make_nlp, tmp_path, n_process):
     assert "ads.jsonl:4" in result.output
 
 
-def test_an_interrupted_run_goes_on(pipeline, ads, tmp_path, monkeypatch):
+@pytest.fixture
+def seen(monkeypatch):
+    """The sources of the ads that are annotated; an interruption after the first while
+    seen.stop is true."""
+
+    class Seen(list):
+        stop = False
+
+    seen = Seen()
+    real = command.extract_skills
+
+    def watched(nlp, ads, **kwargs):
+        for record in real(nlp, ads, **kwargs):
+            seen.append(record["source"])
+            yield record
+            if seen.stop:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "extract_skills", watched)
+    return seen
+
+
+def interrupt(seen, *args, **kwargs):
+    """Run the command, which is stopped after one ad."""
+    seen.stop = True
+    result = run(*args, **kwargs)
+    assert result.exit_code == command.INTERRUPTED
+    seen.stop = False
+    seen.clear()
+    return result
+
+
+def test_an_interrupted_run_goes_on(pipeline, ads, tmp_path, seen):
     output = tmp_path / "skills.jsonl"
     whole = tmp_path / "whole.jsonl"
     run(ads, "-o", whole, "-p", pipeline)
-
-    real = command.extract_skills
-    seen = []
-
-    def stop_after_one(nlp, todo, **kwargs):
-        for record in real(nlp, todo, **kwargs):
-            yield record
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "extract_skills", stop_after_one)
-    result = run(ads, "-o", output, "-p", pipeline)
-    assert result.exit_code == command.INTERRUPTED and not output.exists()
+    # No float that JSON writers shorten.
+    call = [ads, "-o", output, "-p", pipeline, "--threshold", "0.00333333333333333333"]
+    result = interrupt(seen, *call)
+    assert "same command again" in result.output and not output.exists()
     journal = tmp_path / "skills.jsonl.unfinished"
     # As a kill in the middle of a line leaves it.
     with journal.open("ab") as file:
         file.write(b'{"source": "x')
-
-    def count(nlp, todo, **kwargs):
-        for record in real(nlp, todo, **kwargs):
-            seen.append(record["source"])
-            yield record
-
-    monkeypatch.setattr(command, "extract_skills", count)
-    other = run(ads, "-o", output, "-p", pipeline, "--top-k", 2)
+    other = run(*call, "--top-k", 2)
     assert other.exit_code == 1 and "S905" in other.output
-    assert run(ads, "-o", output, "-p", pipeline).exit_code == 0
+    assert run(*call).exit_code == 0
     assert seen == [f"{ads}:2", f"{ads}:3"]
     assert output.read_bytes() == whole.read_bytes()
     assert not journal.exists()
+
+
+def test_an_interrupted_run_that_replaces_a_file_goes_on(pipeline, ads, tmp_path, seen):
+    output = tmp_path / "skills.jsonl"
+    run(ads, "-o", output, "-p", pipeline)
+    for flags in (["--overwrite"], []):
+        interrupt(seen, ads, "-o", output, "-p", pipeline, "--overwrite")
+        assert run(ads, "-o", output, "-p", pipeline, *flags).exit_code == 0
+        assert seen == [f"{ads}:2", f"{ads}:3"]
+    result = run(ads, "-o", output, "-p", pipeline)
+    assert result.exit_code == command.FAILED and "S910" in result.output
+
+
+def test_a_run_does_not_go_on_with_other_ads(pipeline, ads, tmp_path, seen):
+    output = tmp_path / "skills.jsonl"
+    call = [ads, "-o", output, "-p", pipeline]
+    interrupt(seen, *call)
+    srsly.write_jsonl(ads, [{"text": "Drive trucks"}, {"text": "SQL"}])
+    result = run(*call)
+    assert result.exit_code == command.FAILED and "S905" in result.output
+    assert run(*call, "--overwrite").exit_code == 0
+    assert [r["text"] for r in read_records(output)] == ["Drive trucks", "SQL"]
+
+
+def test_what_comes_from_stdin_is_not_gone_on_with(pipeline, ads, tmp_path, seen):
+    output = tmp_path / "skills.jsonl"
+    call = ["-", "-o", output, "-p", pipeline, "--stdin-format", "jsonl"]
+    result = interrupt(seen, *call, input=ads.read_text(encoding="utf8"))
+    assert "again" not in result.output
+    result = run(*call, input='{"text": "SQL"}')
+    assert result.exit_code == command.FAILED and "S905" in result.output
+    assert run(*call, "--overwrite", input='{"text": "SQL"}').exit_code == 0
+    assert [record["text"] for record in read_records(output)] == ["SQL"]
+    result = interrupt(seen, ads, "-p", pipeline)
+    assert "again" not in result.output
+
+
+def test_a_damaged_journal_is_named(pipeline, ads, tmp_path, seen):
+    call = [ads, "-o", tmp_path / "skills.jsonl", "-p", pipeline]
+    interrupt(seen, *call)
+    with (tmp_path / "skills.jsonl.unfinished").open("ab") as file:
+        file.write(b"{}\n")
+    result = run(*call)
+    assert result.exit_code == command.FAILED
+    assert "S906" in result.output and "line 3" in result.output
+
+
+def test_no_cell_of_a_csv_is_a_formula(tmp_path):
+    evidence = {"start": 0, "end": 4, "text": "@SUM", "score": 0.9, "evidence": "name"}
+    skill = {
+        "uri": "u",
+        "name": "=1+2",
+        "score": 0.9,
+        "type": "-a",
+        "evidence": [evidence],
+    }
+    skill |= {"reuse_level": "+b", "groups": [], "instead_of": []}
+    record = {"source": "\tad", "text": "@SUM", "skills": [skill]}
+    write_records(tmp_path / "s.csv", [record])
+    with open(tmp_path / "s.csv", encoding="utf8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    cells = [row[k] for k in ("source", "name", "type", "reuse_level", "evidence")]
+    assert cells == ["'\tad", "'=1+2", "'-a", "'+b", "'@SUM"]
+    assert row["uri"] == "u" and row["score"] == "0.9"
 
 
 def test_nothing_but_bad_ads_is_a_failure(pipeline, tmp_path):
@@ -185,7 +304,9 @@ def test_settings_reach_the_ranker(pipeline, ads):
     [
         (["missing.txt"], 1, "S301"),
         (["{ads}", "-o", "skills.xlsx"], 1, "S908"),
-        (["{ads}", "-o", "{ads}"], 1, "S910"),
+        (["{ads}", "-o", "{ads}"], 1, "S911"),
+        (["{ads}", "-o", "{ads}", "--overwrite"], 1, "S911"),
+        (["{ads}", "--threshold", "0.5", "--precision", "0.8"], 2, "S912"),
         (["{ads}", "-p", "no-such-pipeline"], 1, "E050"),
         (["{ads}", "--threshold", "2"], 2, "threshold"),
     ],

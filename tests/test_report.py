@@ -11,7 +11,7 @@ from spacy_skills.abstention import marked_characters, measure_abstention
 from spacy_skills.cli import skills_cli
 from spacy_skills.explanation import explain
 from spacy_skills.extraction import read_records
-from spacy_skills.report import Demand, render_report
+from spacy_skills.report import COLOURS, Demand, render_report
 from spacy_skills.span_training import MarkedSentence, read_marked
 from spacy_skills.spanner import BEGIN, INSIDE, OUTSIDE
 
@@ -74,6 +74,28 @@ def test_page_needs_nothing_but_itself():
     assert "This service uses the ESCO classification" in page
 
 
+def test_names_of_skills_are_no_html():
+    name = "x<script>alert(1)</script>"
+    record = {"source": "a", "text": AD, "skills": [skill(name, [], (28, 38, "name"))]}
+    page = render_report([record], title="t", max_ads=1)
+    assert "<script" not in page
+    assert "x&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    # In the colour of its evidence: the key to the colours, both words, the label.
+    assert page.count(COLOURS["name"]) == 5
+
+
+def test_evidence_that_begins_with_the_number_in_a_list_is_shown():
+    text = "1. Bake bread\n2. Drive trucks"
+    record = {
+        "source": "a",
+        "text": text,
+        "skills": [skill("bake bread", [], (0, 13, "sentence"))],
+    }
+    page = render_report([record], title="t", max_ads=1)
+    assert page.count('class="spans"') == 1
+    assert '<p class="silent">Drive trucks</p>' in page
+
+
 def test_the_number_of_ads_shown_can_be_limited():
     page = render_report(iter(RECORDS), title="t", max_ads=1)
     assert page.count("<article>") == 1 and "3 ads" in page
@@ -91,9 +113,23 @@ def test_report_command(tmp_path):
     )
 
 
-def test_records_of_another_file_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no",
+        "[]",
+        "{}",
+        '{"source": "a", "text": "b"}',
+        '{"source": "a", "text": "b", "skills": null}',
+        '{"source": "a", "text": "b", "skills": [{"name": "c"}]}',
+        srsly.json_dumps(RECORDS[0]).replace('"start":28', '"start":null'),
+        srsly.json_dumps(RECORDS[0]).replace('"words"', '"other"'),
+    ],
+)
+def test_records_of_another_file_are_refused(tmp_path, line):
     path = tmp_path / "skills.jsonl"
-    path.write_text('{"source": "a", "text": "", "skills": []}\nno', encoding="utf8")
+    good = srsly.json_dumps(RECORDS[0])
+    path.write_text(f"{good}\n{line}", encoding="utf8")
     with pytest.raises(ValueError, match="S906.*line 2"):
         list(read_records(path))
 
@@ -198,9 +234,16 @@ def test_abstention_command(nlp, tmp_path):
     srsly.write_jsonl(tmp_path / "marked.jsonl", rows)
     assert [m.ad for m in read_marked(tmp_path / "marked.jsonl")] == ["1", "1"]
     call = ["abstention", str(tmp_path / "nlp"), str(tmp_path / "marked.jsonl")]
-    call += ["--threshold", "0.9", "--output", str(tmp_path / "out.json")]
+    call += [
+        "--threshold",
+        "0.9",
+        "--threshold",
+        "0.897",
+        "--output",
+        str(tmp_path / "out.json"),
+    ]
     result = CliRunner().invoke(skills_cli, call)
     assert result.exit_code == 0, result.output
     figures = srsly.read_json(tmp_path / "out.json")
-    assert list(figures) == ["0.00", "0.90"]
+    assert list(figures) == ["0.00", "0.90", "0.897"]
     assert figures["0.00"]["silent"] == 2 and figures["0.00"]["recall"] == 1.0

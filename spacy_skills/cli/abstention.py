@@ -41,7 +41,9 @@ def abstention_cli(
         for value in dict.fromkeys([ranker.threshold, *threshold]):
             ranker.cfg.update({"threshold": value, "precision": None})
             found = measure_abstention(nlp, sentences, ranker.cfg["spans_key"])
-            results[f"{value:.2f}"] = found.to_dict()
+            # Two decimals, unless there are more.
+            key = f"{value:.2f}" if value == round(value, 2) else str(value)
+            results[key] = found.to_dict()
         if output is not None:
             write_file(output, srsly.json_dumps(results, indent=2).encode())
     except (OSError, ValueError) as err:

@@ -81,7 +81,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         )
     rows = [
         tuple(
-            f"{row[k]:.2f}"
+            "-" if row[k] is None else f"{row[k]:.2f}"
             for k in ("threshold", "precision", "recall", "false_skills")
         )
         for row in figures["thresholds"]

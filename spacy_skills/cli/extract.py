@@ -1,11 +1,12 @@
 """``python -m spacy skills extract``: the skills of ads, as JSON lines or a table."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
+from uuid import uuid4
 
 import srsly
 import typer
@@ -13,7 +14,7 @@ from spacy.language import Language
 from tqdm import tqdm
 from typer import Argument, Exit, Option
 
-from ..ads import Ad, Lines, OnError, read_ads, read_lines
+from ..ads import Ad, Lines, OnError, find_ad_files, read_lines
 from ..errors import Errors
 from ..extraction import AdRecord, Journal, extract_skills
 from ..factory import DEFAULT_PRETRAINED
@@ -23,9 +24,9 @@ from . import skills_cli
 from .benchmark import find_component
 from .pipelines import open_pipeline
 
-STDIN = "-"
-# Exit codes; typer's for a wrong call is 2.
-FAILED, SKIPPED, INTERRUPTED = 1, 3, 130
+STDIN = Path("-")
+# Exit codes; 2 is typer's too.
+FAILED, WRONG_CALL, SKIPPED, INTERRUPTED = 1, 2, 3, 130
 
 
 class MarkupOption(str, Enum):
@@ -83,7 +84,8 @@ def extract_cli(
         None,
         min=0.0,
         max=1.0,
-        help="Choose the threshold so that this share of the skills is right",
+        help="Choose the threshold so that this share of the skills is right; not together "
+        "with --threshold",
     ),
     top_k: int | None = Option(None, min=1, help="The most skills of a sentence"),
     group_level: int | None = Option(
@@ -93,15 +95,17 @@ def extract_cli(
     overwrite: bool = Option(
         False,
         "--overwrite",
-        help="Replace the output, and begin an unfinished run anew",
+        help="Replace the output, and an unfinished run of other ads or settings",
     ),
 ) -> None:
     """Find the ESCO skills of job ads.
 
-    An ad that can't be read is reported and skipped. Run it again after an interruption:
-    it goes on after the last ad. Exit code: 0 if all ads were read, 3 if some were
-    skipped, 1 if none was read, 130 if interrupted.
+    An ad that can't be read is reported and skipped. With --output, run it again after an
+    interruption: it goes on after the last ad, unless ads came from stdin. Exit code: 0 if
+    all ads were read, 3 if some were skipped, 1 if none was read, 130 if interrupted.
     """
+    if threshold is not None and precision is not None:
+        _stop(Errors.S912, WRONG_CALL)
     settings = {
         "threshold": threshold,
         "precision": precision,
@@ -115,38 +119,65 @@ def extract_cli(
         tqdm.write(f"Skipped: {error}", file=sys.stderr)
 
     how: Markup | None = None if markup is None else MARKUPS[markup]
-    about = {
-        **settings,
-        "pipeline": pipeline,
-        "version": version("spacy-skills"),
-        "ads": ads,
-        "text_field": text_field,
-        "markup": how,
-    }
     try:
+        files = _files(ads, output)
+        about = {
+            **settings,
+            "pipeline": pipeline,
+            "version": version("spacy-skills"),
+            "ads": _states(files),
+            "text_field": text_field,
+            "markup": how,
+        }
         nlp = _pipeline(pipeline, settings)
-        found = _read(ads, text_field, stdin_format, report)
+        found = _read(files, text_field, stdin_format, report)
 
-        def find(todo: Iterable[Ad]) -> Iterator[AdRecord]:
+        def find(done: Collection[str] = ()) -> Iterator[AdRecord]:
             return extract_skills(
-                nlp, todo, on_error=report, markup=how, n_process=n_process
+                nlp, found, on_error=report, done=done, markup=how, n_process=n_process
             )
 
         if output is None:
             n = 0
-            for record in tqdm(find(found), desc="Ads", unit="ad", disable=None):
+            for record in tqdm(find(), desc="Ads", unit="ad", disable=None):
                 typer.echo(srsly.json_dumps(record))
                 n += 1
         else:
-            n = _save(found, find, output, about, overwrite)
+            n = _save(find, output, about, overwrite)
             typer.echo(f"Saved the skills of {n:,} ads to {output}", err=True)
     except KeyboardInterrupt:
-        _stop("Interrupted. Run the same command again to go on.", INTERRUPTED)
+        _stop("Interrupted.", INTERRUPTED)
     except (OSError, ValueError, ImportError) as err:
         _stop(str(err), FAILED)
     if skipped:
         code = SKIPPED if n else FAILED
         _stop(f"Skipped {len(skipped):,} ads, see above.", code)
+
+
+def _files(ads: Iterable[str], output: Path | None) -> list[Path]:
+    """All files of ads, each once and without what an earlier run has written, and STDIN.
+    Raises ValueError if there is a path without any, before hours of reading others."""
+    own = None if output is None else output.resolve()
+    files: dict[Path, Path] = {}
+    for path in map(Path, ads):
+        if path.resolve() == own:
+            raise ValueError(Errors.S911.format(path=path))
+        for file in [STDIN] if path == STDIN else find_ad_files(path):
+            if file.resolve() != own:
+                files.setdefault(file.resolve(), file)
+    if not files:
+        raise ValueError(Errors.S913.format(path=output))
+    return list(files.values())
+
+
+def _states(files: Iterable[Path]) -> dict[str, Any]:
+    """By what a later run sees whether the files are the same; what comes from stdin never is."""
+    return {str(file): uuid4().hex if file == STDIN else _state(file) for file in files}
+
+
+def _state(file: Path) -> tuple[int, int]:
+    stat = file.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _pipeline(name: str, settings: dict[str, Any]) -> Language:
@@ -161,19 +192,18 @@ def _pipeline(name: str, settings: dict[str, Any]) -> Language:
 
 
 def _read(
-    ads: Iterable[str], text_field: str, stdin_format: StdinFormat, report: OnError
+    files: Iterable[Path], text_field: str, stdin_format: StdinFormat, report: OnError
 ) -> Iterator[Ad]:
-    for path in ads:
-        if path == STDIN:
+    for file in files:
+        if file == STDIN:
             lines = Lines(Path(f"stdin.{stdin_format.value}"), sys.stdin.buffer)
-            yield from read_lines(lines, text_field=text_field, on_error=report)
         else:
-            yield from read_ads(path, text_field=text_field, on_error=report)
+            lines = Lines(file)
+        yield from read_lines(lines, text_field=text_field, on_error=report)
 
 
 def _save(
-    ads: Iterable[Ad],
-    find: Callable[[Iterable[Ad]], Iterator[AdRecord]],
+    find: Callable[[Collection[str]], Iterator[AdRecord]],
     output: Path,
     settings: dict[str, Any],
     overwrite: bool,
@@ -181,18 +211,23 @@ def _save(
     """Write the output when all ads have been read; until then a journal beside it."""
     writer(output)
     unfinished = output.with_name(f"{output.name}.unfinished")
-    if overwrite:
-        unfinished.unlink(missing_ok=True)
-    elif output.exists():
+    # A journal of this run was begun with leave to replace the output.
+    if output.exists() and not overwrite and not unfinished.exists():
         raise ValueError(Errors.S910.format(path=output))
-    with Journal(unfinished, settings) as journal:
-        done = journal.done
-        todo = (ad for ad in ads if ad.source not in done)
-        with tqdm(desc="Ads", unit="ad", initial=len(done), disable=None) as progress:
-            for record in find(todo):
-                journal.add(record)
-                progress.update()
-        write_records(output, journal.records())
+    try:
+        with Journal(unfinished, settings, overwrite=overwrite) as journal:
+            done = journal.done
+            with tqdm(
+                desc="Ads", unit="ad", initial=len(done), disable=None
+            ) as progress:
+                for record in find(done):
+                    journal.add(record)
+                    progress.update()
+            write_records(output, journal.records())
+    except KeyboardInterrupt:
+        if str(STDIN) in settings["ads"]:
+            raise
+        _stop("Interrupted. Run the same command again to go on.", INTERRUPTED)
     unfinished.unlink()
     return len(done)
 
