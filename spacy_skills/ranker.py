@@ -175,16 +175,18 @@ class SkillRanker(SavedRanker):
             asking_sentences(docs, self.model, self.spanner, self.calibration)
         )
         asking = [sentence for sentence in asking if sentence.probability >= threshold]
+        literal = self._literal_matches()
         for i in range(0, len(asking), SENTENCES_PER_PASS):
             batch = asking[i : i + SENTENCES_PER_PASS]
-            for sentence, proposal in zip(batch, self._propose(batch)):
+            for sentence, proposal in zip(batch, self._propose(batch, literal)):
                 found[id(sentence.span.doc)] += decide(proposal, threshold)
         return [found[id(doc)] for doc in docs]
 
-    def _propose(self, asking: Sequence[AskingSentence]) -> Iterator[Proposal]:
+    def _propose(
+        self, asking: Sequence[AskingSentence], literal: LiteralMatches
+    ) -> Iterator[Proposal]:
         spans, marks, probabilities = zip(*asking)
         segments = Segments.of(spans, marks, self.phrases)
-        literal = self._literal_matches()
         matches = [literal.of(span) for span in spans]
         query = self._query(segments, matches)
         ranked = best_skills(self.model, query, self.cfg["top_k"])
