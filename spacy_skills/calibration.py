@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy
 import srsly
 
+from .compressed import loads
 from .errors import Errors
 from .skills import Scores
 
@@ -80,7 +81,7 @@ class Calibration:
     def from_bytes(cls, data: bytes) -> "Calibration":
         """Raises ValueError if the data is damaged."""
         try:
-            msg = srsly.msgpack_loads(data)
+            msg = loads(data)
             if msg["format"] != FORMAT:
                 raise ValueError(msg["format"])
             asks, context, right = msg["asks"], msg["context"], msg["right"]

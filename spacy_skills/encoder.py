@@ -63,12 +63,18 @@ def build_transformer_encoder(
     frozen: no gradients reach the transformer. Texts met in training are encoded once.
     mixed_precision: in training as spacy-transformers has it; else bfloat16, which is
         faster on CPUs that know it and slower on others.
+
+    Raises ValueError if a config wants trust_remote_code.
     """
+    if tokenizer_config.get("trust_remote_code") or transformer_config.get(
+        "trust_remote_code"
+    ):
+        raise ValueError(Errors.S013)
     transformer = TransformerModel(
         name,
         _as_one_doc,
-        dict(tokenizer_config),
-        dict(transformer_config),
+        {**tokenizer_config, "trust_remote_code": False},
+        {**transformer_config, "trust_remote_code": False},
         mixed_precision=mixed_precision,
     )
     return Model(

@@ -3,6 +3,7 @@ and an interrupted run goes on where it stopped."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
@@ -14,6 +15,7 @@ from spacy.tokens import Doc
 from .ads import Ad, OnError
 from .annotations import SkillRecord
 from .errors import Errors
+from .lines import MAX_LINE
 from .markup import Markup, plain_text
 
 FORMAT = "spacy_skills.Extraction.v1"
@@ -161,7 +163,11 @@ def read_records(path: Path, first: int = 1) -> Iterator[AdRecord]:
     """The ads of a file of `spacy skills extract`, from the line `first` on. Raises OSError, or
     ValueError naming the line if it is none."""
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        lines = iter(partial(file.readline, MAX_LINE + 1), b"")
+        for number, line in enumerate(lines, 1):
+            if len(line) > MAX_LINE:
+                message = Errors.S317.format(path=path, line=number, limit=MAX_LINE)
+                raise ValueError(message)
             if number >= first:
                 record = _load(line, path, number)
                 if not {"source", "text", "skills"} <= set(record):
@@ -172,7 +178,7 @@ def read_records(path: Path, first: int = 1) -> Iterator[AdRecord]:
 def _load(line: bytes, path: Path, number: int) -> Any:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise ValueError(Errors.S906.format(path=path, line=number))

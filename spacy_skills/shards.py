@@ -1,5 +1,6 @@
 """Shards of a corpus: DocBins of sentences and matches, written and read fast."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from srsly.msgpack import msgpack_decoders, msgpack_encoders
 
+from .compressed import MAX_DATA, inflate, loads, read_bytes
 from .errors import Errors
 
 
@@ -20,7 +22,11 @@ def read_shard(path: Path, vocab: Vocab) -> list[Doc]:
     """All docs of a shard. Raises OSError, or ValueError (S323) if it is damaged."""
     try:
         with cached_msgpack_hooks():
-            return list(DocBin().from_disk(path).get_docs(vocab))
+            # Uncompressed, but in the form that from_bytes takes.
+            content = inflate(read_bytes(path, MAX_DATA), MAX_DATA)
+            loads(content)
+            shard = DocBin().from_bytes(zlib.compress(content, level=0))
+            return list(shard.get_docs(vocab))
     except OSError:
         raise
     except Exception as err:
