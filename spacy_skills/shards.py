@@ -26,11 +26,24 @@ def read_shard(path: Path, vocab: Vocab) -> list[Doc]:
             content = inflate(read_bytes(path, MAX_DATA), MAX_DATA)
             loads(content)
             shard = DocBin().from_bytes(zlib.compress(content, level=0))
-            return list(shard.get_docs(vocab))
+            docs = list(shard.get_docs(vocab))
+        for doc in docs:
+            _check_spans(doc)
+        return docs
     except OSError:
         raise
     except Exception as err:
         raise ValueError(Errors.S323.format(path=path, error=err)) from err
+
+
+def _check_spans(doc: Doc) -> None:
+    """spaCy takes whatever bounds and labels a span group was saved with."""
+    for group in doc.spans.values():
+        for span in group:
+            if not 0 <= span.start <= span.end <= len(doc):
+                raise ValueError(f"a span of tokens {span.start} to {span.end}")
+            # Raise KeyError if there is no such string.
+            _ = span.label_, span.kb_id_
 
 
 @contextmanager
