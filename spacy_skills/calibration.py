@@ -90,7 +90,11 @@ class Calibration:
             if not all(numpy.isfinite(part).all() for part in (asks, context, right)):
                 raise ValueError("a weight is not finite")
             calibration = cls(asks, context, right, msg["curve"])
-        except (KeyError, TypeError, ValueError) as err:
+            if {calibration.asks.ndim, calibration.context.ndim} != {1}:
+                raise ValueError("the weights are no vectors")
+            if not numpy.isfinite(numpy.array(calibration.curve, dtype="float")).all():
+                raise ValueError("a point of the curve is not finite")
+        except (KeyError, OverflowError, TypeError, ValueError) as err:
             raise ValueError(Errors.S903.format(reason=err)) from err
         return calibration
 

@@ -62,7 +62,8 @@ def try_input(target: Target, data: bytes, number: int) -> tuple[bool, str | Non
     accepted, finding = True, None
     try:
         target.read(data, number)
-    except Exception as err:
+    except BaseException as err:
+        # Libraries written in Rust panic with one that is no Exception.
         accepted = False
         if not isinstance(err, ValueError) or not CODE.search(str(err)):
             finding = "".join(traceback.format_exception(err)[-6:])
@@ -101,7 +102,10 @@ def fuzz(
                 break
             child = os.fork()
             if not child:
-                _work(name, target, range(number, end), seed, left, state, found)
+                try:
+                    _work(name, target, range(number, end), seed, left, state, found)
+                finally:
+                    os._exit(1)
             status = _watch(child, state, start, progress)
             if status is None:
                 break
