@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from .errors import Errors
-from .lines import MAX_AD, Lines, csv_rows, read_text
+from .lines import MAX_AD, MAX_MARKDOWN, Lines, csv_rows, read_text
 from .markup import Markup
 
 # What is done with an error: it is raised, or reported and what can't be read is skipped.
@@ -95,8 +95,8 @@ Found = Iterator[Ad | ValueError]
 
 
 def _read_text(lines: Lines, text_field: str) -> Found:
-    lines.max_bytes = MAX_AD
     markup = MARKUP.get(_ad_suffix(lines.path), "auto")
+    lines.max_bytes = MAX_MARKDOWN if markup == "markdown" else MAX_AD
     yield Ad(read_text(lines), f"{lines.path}:1", markup)
 
 

@@ -16,6 +16,8 @@ from .errors import Errors
 MAX_LINE = 2**24
 # Of a file that is read as one ad.
 MAX_AD = 2**24
+# Of one in Markdown, whose parser takes some hundred times as much memory.
+MAX_MARKDOWN = 2**20
 # Of a file whose rows are all held at once, such as a benchmark, when it is decompressed.
 MAX_HELD = 2**28
 # What is held of a line that is passed over.

@@ -243,7 +243,7 @@ def test_an_encoder_whose_config_wants_code(tiny_encoder):
 
 
 def test_the_shipped_ranker_needs_no_network(tmp_path):
-    """In a process in which every socket is an error, with no setting that says offline."""
+    """In a process in which every connection is an error, with no setting that says offline."""
     program = """
         import os
         import socket
@@ -253,19 +253,18 @@ def test_the_shipped_ranker_needs_no_network(tmp_path):
         asked = []
 
 
-        class NoSocket:
-            def __init__(self, *args, **kwargs):
-                asked.append(args)
-                raise OSError("no network")
-
-
-        def no_address(*args, **kwargs):
+        def refuse(*args, **kwargs):
             asked.append(args)
             raise OSError("no network")
 
 
-        socket.socket, socket.create_connection = NoSocket, no_address
-        socket.getaddrinfo = no_address
+        class NoNetwork(socket.socket):
+            # One is made, though never connected, to see whether there is IPv6.
+            connect = connect_ex = sendto = sendmsg = refuse
+
+
+        socket.socket = NoNetwork
+        socket.create_connection = socket.getaddrinfo = refuse
 
         import spacy
 
