@@ -176,7 +176,11 @@ def read_spanner(path: Path | None = None) -> SkillSpanner | None:
     if path is None:
         return None
     try:
-        return SkillSpanner.from_bytes(read_bytes(Path(path), MAX_WEIGHTS))
+        data = read_bytes(Path(path), MAX_WEIGHTS)
+    except ValueError as err:
+        raise ValueError(Errors.S801.format(reason=f"{path}: {err}")) from err
+    try:
+        return SkillSpanner.from_bytes(data)
     except ValueError as err:
         raise ValueError(f"{path}: {err}") from err
 
