@@ -1,18 +1,13 @@
 """Reads job ads from the files people keep them in, one at a time."""
 
-import csv
-import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from .errors import Errors
+from .lines import MAX_AD, MAX_MARKDOWN, Lines, csv_rows, read_text
 from .markup import Markup
-
-# An ad may be longer than the csv module's limit of 131,072 characters a field.
-MAX_FIELD = 2**27
 
 # What is done with an error: it is raised, or reported and what can't be read is skipped.
 OnError = Callable[[ValueError], object]
@@ -40,9 +35,9 @@ def read_ads(
     the string under `text_field`), .csv and .tsv (the ad is in the column with that heading,
     as spreadsheets write them). If `text_field` is a number, the table has no header, the
     column is counted from 0, and a .tsv is taken line by line without quoting. Empty
-    ads are skipped. No more than one ad is held in memory.
+    ads are skipped. No more than one ad is held in memory, and none of more than MAX_AD bytes.
 
-    Raises ValueError (S301-S310), naming file and line, for what can't be read. If `on_error`
+    Raises ValueError (S301-S310, S317-S319), naming file and line, for what can't be read. If `on_error`
     is given it gets these errors but for S301-S303, and reading goes on with the next ad: in a
     .jsonl or a table without header the next line, else the next file.
     """
@@ -51,7 +46,7 @@ def read_ads(
 
 
 def read_lines(
-    lines: "Lines", *, text_field: str = "text", on_error: OnError = raise_error
+    lines: Lines, *, text_field: str = "text", on_error: OnError = raise_error
 ) -> Iterator[Ad]:
     """The ads of one file, as `read_ads`."""
     found = READERS[_ad_suffix(lines.path)](lines, text_field)
@@ -95,48 +90,14 @@ def _ad_suffix(path: Path) -> str:
     return name.suffix.lower()
 
 
-class Lines:
-    """The decoded lines of a file; `number` is the line read last, from 1. It can be read on
-    after an error in a line, but not after one of the file."""
-
-    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
-        """file: the open file, if it is none that the path leads to."""
-        self.path = path
-        self.number = 0
-        self._lines = iter(file) if file is not None else self._open()
-
-    def __iter__(self) -> "Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.number += 1
-        try:
-            text = line.decode("utf-8-sig" if self.number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            text = "\0"
-        # UTF-16 of English text is valid UTF-8, with a NUL beside each letter.
-        if "\0" in text:
-            raise ValueError(Errors.S304.format(path=self.path, line=self.number))
-        return text
-
-    def _open(self) -> Iterator[bytes]:
-        opener = gzip.open if self.path.suffix.lower() == ".gz" else open
-        try:
-            with opener(self.path, "rb") as file:
-                yield from file
-        except (EOFError, OSError, zlib.error) as err:
-            message = Errors.S305.format(path=self.path, line=self.number, error=err)
-            raise ValueError(message) from None
-
-
 # What a reader finds: ads, and errors after which it can go on.
 Found = Iterator[Ad | ValueError]
 
 
 def _read_text(lines: Lines, text_field: str) -> Found:
     markup = MARKUP.get(_ad_suffix(lines.path), "auto")
-    yield Ad("".join(lines), f"{lines.path}:1", markup)
+    lines.max_bytes = MAX_MARKDOWN if markup == "markdown" else MAX_AD
+    yield Ad(read_text(lines), f"{lines.path}:1", markup)
 
 
 def _each_line(lines: Lines) -> Iterator[str | ValueError]:
@@ -167,7 +128,8 @@ def _jsonl_ad(line: str, lines: Lines, text_field: str) -> Ad | ValueError:
         return _jsonl_error(lines, f"found a {type(record).__name__}")
     text = record.get(text_field, 0)
     if text is not None and not isinstance(text, str):
-        found = ", ".join(key for key in record if isinstance(record[key], str))
+        keys = [key[:40] for key in record if isinstance(record[key], str)]
+        found = ", ".join(keys[:20])
         message = Errors.S307.format(
             path=lines.path, line=lines.number, field=text_field, found=found
         )
@@ -195,7 +157,7 @@ def _read_tsv(lines: Lines, text_field: str) -> Found:
 
 
 def _read_table(lines: Lines, text_field: str, delimiter: str) -> Found:
-    rows = _csv_rows(lines, delimiter)
+    rows = csv_rows(lines, delimiter)
     if text_field.isdecimal():
         yield from _read_column(lines, rows, int(text_field))
         return
@@ -205,19 +167,6 @@ def _read_table(lines: Lines, text_field: str, delimiter: str) -> Found:
         message = Errors.S308.format(path=lines.path, field=text_field, found=found)
         raise ValueError(message)
     yield from _read_column(lines, rows, header.index(text_field))
-
-
-def _csv_rows(lines: Lines, delimiter: str) -> Iterator[list[str]]:
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
-    start = 1
-    try:
-        for row in rows:
-            yield row
-            start = lines.number + 1
-    except csv.Error as err:
-        message = Errors.S309.format(path=lines.path, line=start, error=err)
-        raise ValueError(message) from None
 
 
 def _read_column(

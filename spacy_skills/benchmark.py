@@ -7,7 +7,6 @@ one sentence with ``spans["esco_skills"]``, as ``spacy skills convert`` writes t
 """
 
 import ast
-import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from spacy.vocab import Vocab
 
 from .errors import Errors
 from .esco import load_taxonomy
+from .lines import MAX_HELD, Lines, csv_rows
 from .shards import read_shard
 from .taxonomy import Taxonomy
 
@@ -117,28 +117,24 @@ def _read_docs(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _read_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Each row's sentence and labels, stripped of blanks."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        try:
-            columns = list(reader.fieldnames or [])
-            if "sentence" not in columns or not {"label", "skills"} & set(columns):
-                found = ", ".join(columns) or "nothing"
-                raise ValueError(Errors.S403.format(path=path, columns=found))
-            for row in reader:
-                yield _read_row(row, f"{path}, line {reader.reader.line_num}")
-        except UnicodeDecodeError as err:
-            raise ValueError(Errors.S402.format(path=path, reason=err)) from err
-        except csv.Error as err:
-            place = f"{path}, line {reader.reader.line_num}"
-            raise ValueError(Errors.S404.format(place=place, reason=err)) from err
-
-
-def _read_row(row: dict, place: str) -> tuple[str, list[str]]:
-    if None in row or None in row.values():
-        reason = "it has more or fewer cells than the header"
-        raise ValueError(Errors.S404.format(place=place, reason=reason))
-    labels = [row["label"]] if "label" in row else _parse_list(row["skills"], place)
-    return row["sentence"].strip(), [label.strip() for label in labels]
+    # Raises OSError if there is none.
+    path.stat()
+    lines = Lines(path, max_bytes=MAX_HELD)
+    rows = csv_rows(lines)
+    header = next(rows, [])
+    if "sentence" not in header or not {"label", "skills"} & set(header):
+        found = ", ".join(name[:40] for name in header[:20]) or "nothing"
+        raise ValueError(Errors.S403.format(path=path, columns=found))
+    text, one_label = header.index("sentence"), "label" in header
+    place_of_labels = header.index("label" if one_label else "skills")
+    for row in filter(None, rows):
+        place = f"{path}, line {lines.number}"
+        if len(row) != len(header):
+            reason = "it has more or fewer cells than the header"
+            raise ValueError(Errors.S404.format(place=place, reason=reason))
+        cell = row[place_of_labels]
+        labels = [cell] if one_label else _parse_list(cell, place)
+        yield row[text].strip(), [label.strip() for label in labels]
 
 
 def _parse_list(cell: str, place: str) -> list[str]:

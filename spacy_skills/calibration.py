@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy
 import srsly
 
+from .compressed import loads
 from .errors import Errors
 from .shortlist import Ranked
 from .skills import Scores
@@ -79,7 +80,7 @@ class Calibration:
     def from_bytes(cls, data: bytes) -> "Calibration":
         """Raises ValueError if the data is damaged."""
         try:
-            msg = srsly.msgpack_loads(data)
+            msg = loads(data)
             if msg["format"] != FORMAT:
                 raise ValueError(msg["format"])
             asks, context, right = msg["asks"], msg["context"], msg["right"]
@@ -88,7 +89,11 @@ class Calibration:
             if not all(numpy.isfinite(part).all() for part in (asks, context, right)):
                 raise ValueError("a weight is not finite")
             calibration = cls(asks, context, right, msg["curve"])
-        except (KeyError, TypeError, ValueError) as err:
+            if {calibration.asks.ndim, calibration.context.ndim} != {1}:
+                raise ValueError("the weights are no vectors")
+            if not numpy.isfinite(numpy.array(calibration.curve, dtype="float")).all():
+                raise ValueError("a point of the curve is not finite")
+        except (KeyError, OverflowError, TypeError, ValueError) as err:
             raise ValueError(Errors.S903.format(reason=err)) from err
         return calibration
 

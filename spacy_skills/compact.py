@@ -15,6 +15,7 @@ import numpy
 import srsly
 import torch
 
+from .compressed import MAX_WEIGHTS, inflate, loads, read_bytes
 from .errors import Errors
 from .finder import NameFinder
 from .ranker import SkillRanker
@@ -26,6 +27,8 @@ FORMAT = "spacy_skills.Ranker.v1"
 # Arrays with fewer numbers than these stay as they are: biases, norms, the four weights.
 MIN_SIZE = 4096
 LEVELS = 63
+# Bytes of the arrays that a file is unpacked to, four for each of its own.
+MAX_RESTORED = 4 * MAX_WEIGHTS
 # The other attributes are settings, which the config of the component that is loaded gives.
 KEPT_ATTRS = frozenset({"has_transformer"})
 
@@ -62,10 +65,10 @@ def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
     """What ``SkillRanker.from_parts`` takes. Raises ValueError, naming the source, if the
     data is damaged or something else."""
     try:
-        msg = srsly.msgpack_loads(data)
+        msg = loads(data)
         if msg["format"] != FORMAT:
             raise ValueError(msg["format"])
-        content = srsly.msgpack_loads(zlib.decompress(msg["content"]))
+        content = loads(inflate(msg["content"], MAX_WEIGHTS))
         store = _Store(content["stored"])
         model = content["model"]
         model["params"] = [store.get_all(params) for params in model["params"]]
@@ -81,8 +84,17 @@ def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
             parts["spanner"] = srsly.msgpack_dumps(spanner)
         if "calibration" in content:
             parts["calibration"] = content["calibration"]
-    except (zlib.error, AttributeError, KeyError, TypeError, ValueError) as err:
-        raise ValueError(Errors.S010.format(path=source, reason=err)) from err
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as err:
+        message = Errors.S010.format(path=source, reason=str(err)[:300])
+        raise ValueError(message) from err
     return parts
 
 
@@ -92,7 +104,11 @@ def read_compact(name: str | Path) -> dict[str, bytes]:
     path = _shipped(name) if is_shipped(name) else Path(name)
     if not path.is_file():
         raise ValueError(Errors.S011.format(path=path))
-    return unpack(path.read_bytes(), source=str(path))
+    try:
+        data = read_bytes(path, MAX_WEIGHTS)
+    except ValueError as err:
+        raise ValueError(Errors.S010.format(path=path, reason=err)) from err
+    return unpack(data, source=str(path))
 
 
 def is_shipped(name: str | Path) -> bool:
@@ -121,7 +137,10 @@ def restore_array(value: Any) -> Any:
     """The float32 array that ``round_array`` rounded."""
     if not isinstance(value, dict):
         return value
-    rows = value["rounded"].astype("float32") * value["scales"][:, None]
+    rounded, scales = value["rounded"], value["scales"]
+    if len(rounded) != len(scales):
+        raise ValueError("an array has not as many scales as rows")
+    rows = rounded.astype("float32") * scales[:, None].astype("float32")
     return rows.reshape(value["shape"])
 
 
@@ -131,16 +150,22 @@ class _Store:
 
     def __init__(self, content: dict[str, Any] | None = None) -> None:
         self.content: dict[str, Any] = {} if content is None else content
+        self._restored = 0
 
     def put_all(self, values: dict[str, Any]) -> dict[str, Any]:
         """The values' keys in here, by their names; None for None."""
         return {name: self._put(value) for name, value in values.items()}
 
     def get_all(self, keys: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: None if key is None else restore_array(self.content[key])
-            for name, key in keys.items()
-        }
+        return {name: self._get(key) for name, key in keys.items()}
+
+    def _get(self, key: str | None) -> Any:
+        value = None if key is None else restore_array(self.content[key])
+        # Each use of what is kept once takes memory of its own.
+        self._restored += value.nbytes if isinstance(value, numpy.ndarray) else 0
+        if self._restored > MAX_RESTORED:
+            raise ValueError(f"it holds more than {MAX_RESTORED:,} bytes of weights")
+        return value
 
     def _put(self, value: Any) -> str | None:
         if value is None:

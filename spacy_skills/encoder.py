@@ -67,12 +67,18 @@ def build_transformer_encoder(
         faster on CPUs that know it and slower on others.
     int8: predict with weights and activations of eight bits on CPUs that are made for it
         (VNNI). Never in training, nor for the vectors of the skills' names.
+
+    Raises ValueError if a config wants trust_remote_code.
     """
+    if tokenizer_config.get("trust_remote_code") or transformer_config.get(
+        "trust_remote_code"
+    ):
+        raise ValueError(Errors.S013)
     transformer = TransformerModel(
         name,
         _as_one_doc,
-        dict(tokenizer_config),
-        dict(transformer_config),
+        {**tokenizer_config, "trust_remote_code": False},
+        {**transformer_config, "trust_remote_code": False},
         mixed_precision=mixed_precision,
     )
     return Model(

@@ -66,6 +66,10 @@ class Errors(metaclass=ErrorsWithCodes):
         "The pipeline {pipeline} has no names to pack: it has no 'esco_matcher'. Add one and "
         "initialize it, so that the packed ranker finds literal matches."
     )
+    S013 = (
+        "'spacy_skills.TransformerEncoder.v1' runs no code of a model's repository. Take "
+        "`trust_remote_code` out of the config, and name a model that needs none."
+    )
     # taxonomy
     S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."
     S102 = (
@@ -98,10 +102,6 @@ class Errors(metaclass=ErrorsWithCodes):
     S111 = (
         "{path}, row {row}: {uri} is neither in the skills' CSV nor in the groups'. "
         "Use files of one ESCO version, or remove the row."
-    )
-    S112 = "{path} is not UTF-8 ({reason}). Save it as UTF-8."
-    S113 = (
-        "{path}, row {row}: not a CSV ({reason}). Use ESCO's file as it was downloaded."
     )
     # matcher
     S201 = (
@@ -195,6 +195,18 @@ class Errors(metaclass=ErrorsWithCodes):
         "line --n-process)."
     )
     S316 = "{name} has to be {allowed}, not {value}."
+    S317 = (
+        "'{path}', line {line} is longer than {limit:,} bytes, which no ad or record is. The "
+        "file is damaged or of another kind; break or remove the line."
+    )
+    S318 = (
+        "'{path}', line {line}: the row that begins here is longer than {limit:,} bytes. Close "
+        "the quotes of its fields, or remove the row."
+    )
+    S319 = (
+        "'{path}' holds more than {limit:,} bytes (after line {line}), compressed or not. Split "
+        "it into several files, or name the right one."
+    )
     S321 = (
         "'spacy_skills.DistantCorpus.v1' has no path. Set it in the config ([paths]) or on "
         "the command line (--paths.train, --paths.dev)."
@@ -221,7 +233,6 @@ class Errors(metaclass=ErrorsWithCodes):
         "The folder {path} holds no benchmark: no file in it ends in .csv. Give a CSV "
         "file, or a folder of them."
     )
-    S402 = "{path} is not UTF-8 text: {reason}. Save it as UTF-8."
     S403 = (
         "{path} is no benchmark: its first line has to name the columns 'sentence' and "
         "'label', or 'sentence' and 'skills', but it holds: {columns}."

@@ -1,17 +1,21 @@
 """Reads ESCO's official CSVs, any version and language, into a Taxonomy."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from spacy.util import registry
 
 from .errors import Errors
+from .lines import MAX_HELD, Lines, csv_rows
 from .taxonomy import Group, Skill, Taxonomy
 
 Row = dict[str, str]
-MAX_CELL = 2**20
 OBSOLETE = "obsolete"
+# Those that are read, of three dozen.
+COLUMNS = frozenset(
+    "conceptUri broaderUri skillType preferredLabel altLabels hiddenLabels description "
+    "reuseLevel status code".split()
+)
 
 
 @registry.readers("spacy_skills.Taxonomy.v1")
@@ -128,26 +132,19 @@ def _concepts(
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
-    """(line in the file at which the row ends, cells by column)."""
-    # Some cells of inScheme and altLabels pass the csv module's 128 KB.
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))
-    with path.open(encoding="utf-8-sig", newline="") as file_:
-        reader = csv.DictReader(file_, restval="")
-        try:
-            missing = [c for c in columns if c not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(
-                    Errors.S107.format(path=path, columns=", ".join(missing))
-                )
-            for row in reader:
-                row.pop(None, None)  # type: ignore[call-overload]
-                yield reader.line_num, row
-        except UnicodeDecodeError as err:
-            raise ValueError(Errors.S112.format(path=path, reason=err)) from err
-        except csv.Error as err:
-            raise ValueError(
-                Errors.S113.format(path=path, row=reader.line_num, reason=err)
-            ) from err
+    """(line in the file at which the row ends, cells by column). Cells that a short row lacks
+    are empty."""
+    lines = Lines(path, max_bytes=MAX_HELD)
+    rows = csv_rows(lines)
+    header = next(rows, [])
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise ValueError(Errors.S107.format(path=path, columns=", ".join(missing)))
+    places = {name: i for i, name in enumerate(header) if name in COLUMNS}
+    for row in rows:
+        if row:
+            cells = {name: row[i] for name, i in places.items() if i < len(row)}
+            yield lines.number, dict.fromkeys(places, "") | cells
 
 
 def _alternatives(name: str, row: Row) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ memory is bounded and an interrupted run goes on where it stopped."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +18,7 @@ from typing_extensions import TypedDict
 from .ads import Ad, OnError
 from .annotations import SkillRecord
 from .errors import Errors
+from .lines import MAX_LINE
 from .markup import Markup, plain_text
 
 FORMAT = "spacy_skills.Extraction.v1"
@@ -194,7 +196,11 @@ def read_records(path: Path, first: int = 1) -> Iterator[AdRecord]:
     """The ads of a file of `spacy skills extract`, from the line `first` on. Raises OSError, or
     ValueError naming the line if it is none."""
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        lines = iter(partial(file.readline, MAX_LINE + 1), b"")
+        for number, line in enumerate(lines, 1):
+            if len(line) > MAX_LINE:
+                message = Errors.S317.format(path=path, line=number, limit=MAX_LINE)
+                raise ValueError(message)
             if number >= first:
                 yield _parse(line, path, number)
 

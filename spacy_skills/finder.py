@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import srsly
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, Span, Token
 
+from .compressed import MAX_DATA, inflate, loads
 from .errors import Errors
 from .inflection import Inflection, word_forms
 from .name_index import NameIndex
@@ -114,12 +115,20 @@ class NameFinder:
     def from_bytes(cls, data: bytes) -> "NameFinder":
         """Raises ValueError if the data is damaged."""
         try:
-            msg = srsly.msgpack_loads(zlib.decompress(data))
+            msg = loads(inflate(data, MAX_DATA))
             finder = cls(msg["inflection"], msg["lang"])
             finder._indexes = {
                 key: NameIndex.from_dict(names) for key, names in msg["names"].items()
             }
-        except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as err:
+            if not set(finder._indexes) <= set(get_args(Comparison)):
+                raise ValueError(f"names are compared as {list(finder._indexes)}"[:200])
+        except (
+            AttributeError,
+            ImportError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as err:
             raise ValueError(Errors.S205.format(reason=err)) from err
         return finder
 

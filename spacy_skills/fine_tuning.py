@@ -41,8 +41,9 @@ class TextModel:
     @classmethod
     def from_pretrained(cls, name: str, device: str) -> "TextModel":
         """name: hub name or local folder. Raises OSError or ValueError if there is none."""
-        transformer = AutoModel.from_pretrained(name)
-        return cls(AutoTokenizer.from_pretrained(name), transformer, device)
+        transformer = AutoModel.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return cls(tokenizer, transformer, device)
 
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:
         """[texts, width]; texts of like length share a call, so that little is padding."""

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import srsly
 
-from .ads import Lines
 from .errors import Errors
+from .lines import MAX_HELD, Lines
 
 
 class JudgedSpan(NamedTuple):
@@ -53,7 +53,7 @@ def read_judged(
         raise ValueError(Errors.S706.format(path=path))
     skills: list[str] = []
     rows: list[tuple[int, dict[str, Any]]] = []
-    lines = Lines(path)
+    lines = Lines(path, max_bytes=MAX_HELD)
     for line in lines:
         with _named(path, lines.number):
             row = srsly.json_loads(line)

@@ -16,6 +16,7 @@ from spacy.util import to_bytes as to_bytes_
 from .errors import Errors
 from .finder import Match, NameFinder
 from .inflection import Inflection
+from .lines import MAX_HELD, Lines
 from .taxonomy import Taxonomy
 
 
@@ -28,14 +29,17 @@ def read_dropped_names(path: Path | None = None) -> dict[str, list[str]]:
         return dropped
     if not Path(path).is_file():
         raise ValueError(Errors.S203.format(path=path))
-    for number, line in enumerate(
-        Path(path).read_text(encoding="utf8").splitlines(), 1
-    ):
+    lines = Lines(Path(path), max_bytes=MAX_HELD)
+    for line in lines:
         try:
             row = srsly.json_loads(line)
-            dropped.setdefault(row["name"].lower(), []).append(row["uri"])
+            name, uri = row["name"].lower(), row["uri"]
+            if not isinstance(uri, str):
+                raise TypeError(uri)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
-            raise ValueError(Errors.S202.format(path=path, row=number)) from err
+            message = Errors.S202.format(path=path, row=lines.number)
+            raise ValueError(message) from err
+        dropped.setdefault(name, []).append(uri)
     return dropped
 
 

@@ -44,4 +44,8 @@ class NameIndex:
     def from_dict(cls, data: Mapping[str, Any]) -> "NameIndex":
         """Raises KeyError, TypeError or ValueError for anything but ``to_dict``'s data."""
         pairs = zip(data["names"], data["rows"], strict=True)
-        return cls({name: rows for names, rows in pairs for name in names})
+        names = {name: rows for names, rows in pairs for name in names}
+        for rows in data["rows"]:
+            if not all(isinstance(row, int) and row >= 0 for row in rows):
+                raise TypeError(f"the rows of a name are {rows}"[:200])
+        return cls(names)

@@ -6,6 +6,7 @@ A table is computed once for the whole taxonomy and, given a folder, kept there.
 import io
 import json
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -64,7 +65,15 @@ class NeighbourTable:
             with numpy.load(path, allow_pickle=False) as saved:
                 skipped = json.loads(saved["skipped"].tobytes())
                 return cls(saved["ends"], saved["rows"], saved["weights"], skipped)
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as err:
+        except (
+            EOFError,
+            KeyError,
+            MemoryError,
+            NotImplementedError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as err:
             raise ValueError(Errors.S501.format(path=path, reason=err)) from err
 
 

@@ -153,9 +153,14 @@ class SavedRanker(TrainablePipe):
         # The component may hold other skills, as a pretrained one does.
         clear(self.model.layers[-1])
         try:
-            self.model.from_bytes(data)
-        except (AttributeError, KeyError, ValueError) as err:
-            raise ValueError(Errors.S007.format(name=self.name, reason=err)) from err
+            # Brings torch.
+            from .saved_transformers import read_model
+
+            self.model.from_dict(read_model(data))
+        except Exception as err:
+            # What is raised is up to the layers of the model, and what they are made of.
+            message = Errors.S007.format(name=self.name, reason=str(err)[:300])
+            raise ValueError(message) from err
 
     def _check_shapes(self, exclude: Iterable[str]) -> None:
         classifiers = self.model.layers[-1]

@@ -1,5 +1,6 @@
 """Shards of a corpus: DocBins of sentences and matches, written and read fast."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from srsly.msgpack import msgpack_decoders, msgpack_encoders
 
+from .compressed import MAX_DATA, inflate, loads, read_bytes
 from .errors import Errors
 
 
@@ -20,11 +22,28 @@ def read_shard(path: Path, vocab: Vocab) -> list[Doc]:
     """All docs of a shard. Raises OSError, or ValueError (S323) if it is damaged."""
     try:
         with cached_msgpack_hooks():
-            return list(DocBin().from_disk(path).get_docs(vocab))
+            # Uncompressed, but in the form that from_bytes takes.
+            content = inflate(read_bytes(path, MAX_DATA), MAX_DATA)
+            loads(content)
+            shard = DocBin().from_bytes(zlib.compress(content, level=0))
+            docs = list(shard.get_docs(vocab))
+        for doc in docs:
+            _check_spans(doc)
+        return docs
     except OSError:
         raise
     except Exception as err:
         raise ValueError(Errors.S323.format(path=path, error=err)) from err
+
+
+def _check_spans(doc: Doc) -> None:
+    """spaCy takes whatever bounds and labels a span group was saved with."""
+    for group in doc.spans.values():
+        for span in group:
+            if not 0 <= span.start <= span.end <= len(doc):
+                raise ValueError(f"a span of tokens {span.start} to {span.end}")
+            # Raise KeyError if there is no such string.
+            _ = span.label_, span.kb_id_
 
 
 @contextmanager

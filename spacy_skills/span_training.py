@@ -10,9 +10,9 @@ import srsly
 import torch
 from tqdm import tqdm
 
-from .ads import Lines
 from .errors import Errors
 from .fine_tuning import trainable
+from .lines import MAX_HELD, Lines
 from .spanner import BEGIN, INSIDE, OUTSIDE, SkillSpanner
 
 TAGS = {"O": OUTSIDE, "B": BEGIN, "I": INSIDE}
@@ -54,7 +54,7 @@ def read_marked(
     found = []
     if not path.is_file():
         raise ValueError(Errors.S802.format(path=path))
-    for number, line in enumerate(Lines(path), 1):
+    for number, line in enumerate(Lines(path, max_bytes=MAX_HELD), 1):
         try:
             row = srsly.json_loads(line)
             words = [str(word) for word in row["tokens"]]

@@ -18,10 +18,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from .compressed import MAX_WEIGHTS, loads, read_bytes
 from .errors import Errors
 from .files import write_file
 from .packed import RECENT_TEXTS, PackedBert, packed_bert, weights_state
 from .phrases import Marks
+from .saved_transformers import check_config, check_files
 from .vectors import Recent
 
 # Each token is outside, begins or is inside a span, once of skills and once of knowledge:
@@ -55,9 +57,13 @@ class SkillSpanner:
         name: hub name or local folder. Raises OSError or ValueError if there is none.
         """
         transformer = AutoModel.from_pretrained(
-            name, num_hidden_layers=layers, add_pooling_layer=False
+            name,
+            num_hidden_layers=layers,
+            add_pooling_layer=False,
+            trust_remote_code=False,
         )
-        return cls(AutoTokenizer.from_pretrained(name), transformer)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return cls(tokenizer, transformer)
 
     def __call__(self, sentences: Sequence[Span]) -> list[Marks]:
         if not sentences:
@@ -146,13 +152,21 @@ class SkillSpanner:
     def from_dict(cls, data: dict[str, Any]) -> "SkillSpanner":
         """Raises ValueError if the data is damaged."""
         try:
+            check_files(data["tokenizer"])
+            n_bytes = sum(value.nbytes for value in data["weights"].values())
+            config = check_config(data["config"], n_bytes, add_pooling_layer=False)
             with make_tempdir() as folder:
                 for name, content in data["tokenizer"].items():
-                    (folder / Path(name).name).write_bytes(content)
-                srsly.write_json(folder / "config.json", data["config"])
-                tokenizer = AutoTokenizer.from_pretrained(folder)
-                config = AutoConfig.from_pretrained(folder)
-            transformer = AutoModel.from_config(config, add_pooling_layer=False)
+                    (folder / name).write_bytes(content)
+                srsly.write_json(folder / "config.json", config)
+                tokenizer = AutoTokenizer.from_pretrained(
+                    folder, trust_remote_code=False, local_files_only=True
+                )
+            transformer = AutoModel.from_config(
+                AutoConfig.for_model(**config),
+                add_pooling_layer=False,
+                trust_remote_code=False,
+            )
             spanner = cls(tokenizer, transformer)
             modules = {"transformer": transformer, "head": spanner.head}
             for part, module in modules.items():
@@ -163,8 +177,9 @@ class SkillSpanner:
                         if name.startswith(f"{part}.")
                     }
                 )
-        except (AttributeError, KeyError, OSError, RuntimeError, TypeError) as err:
-            raise ValueError(Errors.S801.format(reason=err)) from err
+        except Exception as err:
+            # Tokenizers raise whatever their files' content leads to.
+            raise ValueError(Errors.S801.format(reason=str(err)[:300])) from err
         return spanner
 
     def to_bytes(self) -> bytes:
@@ -174,8 +189,8 @@ class SkillSpanner:
     def from_bytes(cls, data: bytes) -> "SkillSpanner":
         """Raises ValueError if the data is damaged."""
         try:
-            msg = srsly.msgpack_loads(data)
-        except (ValueError, TypeError) as err:
+            msg = loads(data)
+        except ValueError as err:
             raise ValueError(Errors.S801.format(reason=err)) from err
         return cls.from_dict(msg)
 
@@ -188,7 +203,16 @@ class SkillSpanner:
 def read_spanner(path: Path | None = None) -> SkillSpanner | None:
     """The spanner that ``spacy skills spans`` saved; no path, none. Raises OSError if there
     is no such file, ValueError if it is damaged."""
-    return None if path is None else SkillSpanner.from_bytes(Path(path).read_bytes())
+    if path is None:
+        return None
+    try:
+        data = read_bytes(Path(path), MAX_WEIGHTS)
+    except ValueError as err:
+        raise ValueError(Errors.S801.format(reason=f"{path}: {err}")) from err
+    try:
+        return SkillSpanner.from_bytes(data)
+    except ValueError as err:
+        raise ValueError(f"{path}: {err}") from err
 
 
 def _first_pieces(pieces: Any) -> list[dict[int, int]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import srsly
 
+from .compressed import MAX_DATA, inflate, loads, read_bytes
 from .errors import Errors
 from .files import write_file
 
@@ -178,19 +179,13 @@ class Taxonomy:
     def from_bytes(cls, data: bytes, *, source: str = "bytes") -> "Taxonomy":
         """Raises ValueError, naming the source, if the data is no taxonomy or cut short."""
         try:
-            msg = srsly.msgpack_loads(zlib.decompress(data))
+            msg = loads(inflate(data, MAX_DATA))
             if msg["format"] != FORMAT:
                 raise ValueError(msg["format"])
-        except (zlib.error, ValueError, KeyError, TypeError) as err:
+            skills = [Skill(*cells) for cells in _rows(msg["skills"], (3, 6))]
+            groups = [Group(*cells) for cells in _rows(msg["groups"], (4,))]
+        except (ValueError, KeyError, TypeError) as err:
             raise ValueError(Errors.S104.format(path=source)) from err
-        skills = [
-            Skill(uri, name, kind, tuple(names), text, level, tuple(broader))
-            for uri, name, kind, names, text, level, broader in zip(*msg["skills"])
-        ]
-        groups = [
-            Group(uri, name, code, text, tuple(broader))
-            for uri, name, code, text, broader in zip(*msg["groups"])
-        ]
         return cls(skills, groups)
 
     def to_disk(self, path: str | Path) -> None:
@@ -199,7 +194,11 @@ class Taxonomy:
 
     @classmethod
     def from_disk(cls, path: str | Path) -> "Taxonomy":
-        return cls.from_bytes(Path(path).read_bytes(), source=str(path))
+        try:
+            data = read_bytes(Path(path), MAX_DATA)
+        except ValueError as err:
+            raise ValueError(Errors.S104.format(path=path)) from err
+        return cls.from_bytes(data, source=str(path))
 
     def _check_links(self) -> None:
         parents = {skill.uri: skill.broader for skill in self.skills}
@@ -224,6 +223,18 @@ class Taxonomy:
                     raise ValueError(Errors.S103.format(chain=cycle))
                 elif above not in done:
                     chain[above] = iter(parents[above])
+
+
+def _rows(columns: list[list], of_lists: tuple[int, ...]) -> Iterator[list]:
+    """The rows of a table whose cells are texts, or in some columns lists of texts. Raises
+    TypeError or ValueError."""
+    for row in zip(*columns, strict=True):
+        cells = [tuple(cell) if i in of_lists else cell for i, cell in enumerate(row)]
+        for i, cell in enumerate(cells):
+            texts = cell if i in of_lists else (cell,)
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError(cell)
+        yield cells
 
 
 def _normalise_name(name: str) -> str:

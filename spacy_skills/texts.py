@@ -5,8 +5,8 @@ from pathlib import Path
 
 from spacy.util import registry
 
-from .ads import Lines
 from .errors import Errors
+from .lines import MAX_HELD, Lines
 from .taxonomy import Taxonomy
 
 COLUMNS = ["uri", "skill", "text"]
@@ -23,7 +23,7 @@ def read_skill_texts(paths: list[Path] | Path | None = None) -> dict[str, list[s
     for path in _list(paths):
         if not path.is_file():
             raise ValueError(Errors.S701.format(path=path))
-        lines = Lines(path)
+        lines = Lines(path, max_bytes=MAX_HELD)
         for line in lines:
             row = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
             if lines.number == 1:

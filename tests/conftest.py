@@ -1,5 +1,8 @@
 """Real small parts: a taxonomy of a dozen skills and a transformer of a few thousand weights."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 import spacy
 import torch
@@ -31,6 +34,10 @@ def uri(key: str) -> str:
 
 @pytest.fixture(scope="session")
 def taxonomy() -> Taxonomy:
+    return make_taxonomy()
+
+
+def make_taxonomy() -> Taxonomy:
     groups = sorted({group for _, _, group in SKILLS.values()})
     return Taxonomy(
         [
@@ -61,8 +68,11 @@ def taxonomy_path(taxonomy, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory) -> str:
+    return make_tiny_encoder(tmp_path_factory.mktemp("tiny-bert"))
+
+
+def make_tiny_encoder(folder: Path) -> str:
     """A BERT of two layers and 16 dimensions with random weights and no dropout."""
-    folder = tmp_path_factory.mktemp("tiny-bert")
     words = sorted(
         {
             w
@@ -98,32 +108,38 @@ def tiny_encoder(tmp_path_factory) -> str:
 def make_nlp(taxonomy, tiny_encoder):
     """A factory of initialised pipelines: sentencizer, matcher and ranker."""
 
-    def make(
-        *, model: dict | None = None, labels: dict | None = None, **config
-    ) -> Language:
-        nlp = spacy.blank("en")
-        nlp.add_pipe("ad_sentencizer")
-        nlp.add_pipe("esco_matcher")
-        encoder = {
-            "@architectures": "spacy_skills.TransformerEncoder.v1",
-            "name": tiny_encoder,
-            **(model or {}).pop("encoder", {}),
-        }
-        architecture = {
-            "@architectures": "spacy_skills.SkillRanker.v1",
-            "encoder": encoder,
-            **(model or {}),
-        }
-        # All skills, however improbable with random weights.
-        settings = {"pretrained": None, "threshold": 0.0, **config}
-        nlp.add_pipe("esco_skills", config={"model": architecture, **settings})
-        nlp.get_pipe("esco_matcher").initialize(lambda: [], nlp=nlp, taxonomy=taxonomy)
-        nlp.get_pipe("esco_skills").initialize(
-            lambda: [], nlp=nlp, taxonomy=taxonomy, labels=labels or {}
-        )
-        return nlp
+    return partial(make_pipeline, taxonomy, tiny_encoder)
 
-    return make
+
+def make_pipeline(
+    taxonomy: Taxonomy,
+    tiny_encoder: str,
+    *,
+    model: dict | None = None,
+    labels: dict | None = None,
+    **config,
+) -> Language:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ad_sentencizer")
+    nlp.add_pipe("esco_matcher")
+    encoder = {
+        "@architectures": "spacy_skills.TransformerEncoder.v1",
+        "name": tiny_encoder,
+        **(model or {}).pop("encoder", {}),
+    }
+    architecture = {
+        "@architectures": "spacy_skills.SkillRanker.v1",
+        "encoder": encoder,
+        **(model or {}),
+    }
+    # All skills, however improbable with random weights.
+    settings = {"pretrained": None, "threshold": 0.0, **config}
+    nlp.add_pipe("esco_skills", config={"model": architecture, **settings})
+    nlp.get_pipe("esco_matcher").initialize(lambda: [], nlp=nlp, taxonomy=taxonomy)
+    nlp.get_pipe("esco_skills").initialize(
+        lambda: [], nlp=nlp, taxonomy=taxonomy, labels=labels or {}
+    )
+    return nlp
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_damaged_files_raise(write, taxonomy, text, code, words):
 def test_wrong_encoding_raises(tmp_path, taxonomy, data):
     path = tmp_path / "latin.csv"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="S402.*latin.csv"):
+    with pytest.raises(ValueError, match="S304.*latin.csv"):
         read_benchmark(path, taxonomy)
 
 

@@ -127,7 +127,7 @@ def test_no_header_and_no_skills(folder):
 
 def test_wrong_encoding_is_named(folder):
     (folder / "skills_en.csv").write_bytes(FILES["skills_en.csv"].encode("utf-16"))
-    with pytest.raises(ValueError, match=r"S112.*skills_en.csv.*UTF-8"):
+    with pytest.raises(ValueError, match=r"S304.*skills_en.csv.*UTF-8"):
         load_taxonomy(folder)
 
 
