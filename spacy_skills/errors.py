@@ -66,6 +66,24 @@ class Errors(metaclass=ErrorsWithCodes):
         "The pipeline {pipeline} has no names to pack: it has no 'esco_matcher'. Add one and "
         "initialize it, so that the packed ranker finds literal matches."
     )
+    S020 = (
+        "The component '{name}' can't load {place}: it is damaged, cut short or of another "
+        "component. Copy the whole pipeline again, or save it anew.\n{reason}"
+    )
+    S021 = (
+        "The component '{name}' lacks {place}: the pipeline was saved or copied in part. Copy "
+        "the whole pipeline again, or save it anew."
+    )
+    S022 = (
+        "The component '{name}' was saved with another {place}: it is damaged, the files of two "
+        "pipelines were mixed, or saving was interrupted. Copy the whole pipeline again, or "
+        "save it anew."
+    )
+    S023 = (
+        "{place} of the component '{name}' has weights that are NaN or infinite ({node}): "
+        "training diverged, or the file is damaged. Use an earlier checkpoint, train again with "
+        "a lower learning rate, or copy the pipeline again."
+    )
     # taxonomy
     S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."
     S102 = (

@@ -133,7 +133,10 @@ class SkillSpanner:
                         if name.startswith(f"{part}.")
                     }
                 )
-        except (AttributeError, KeyError, OSError, RuntimeError, TypeError) as err:
+                if not all(bool(w.isfinite().all()) for w in module.parameters()):
+                    raise ValueError("a weight is NaN or infinite")
+        # Torch, transformers and tokenizers raise whatever they like.
+        except Exception as err:
             raise ValueError(Errors.S801.format(reason=err)) from err
         return spanner
 
