@@ -94,7 +94,7 @@ def tiny_encoder(tmp_path_factory) -> str:
     return str(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_nlp(taxonomy, tiny_encoder):
     """A factory of initialised pipelines: sentencizer, matcher and ranker."""
 
