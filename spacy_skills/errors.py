@@ -84,6 +84,10 @@ class Errors(metaclass=ErrorsWithCodes):
         "training diverged, or the file is damaged. Use an earlier checkpoint, train again with "
         "a lower learning rate, or copy the pipeline again."
     )
+    S024 = (
+        "Can't write {path}: {reason}. Free some space and run the same again; what was saved "
+        "before is left as it was."
+    )
     # taxonomy
     S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."
     S102 = (
