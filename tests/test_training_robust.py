@@ -94,6 +94,21 @@ def test_an_interrupted_training_keeps_its_last_checkpoint(config, tmp_path):
     assert checkpoints(tmp_path / "out") == ["model-best", "model-last"]
 
 
+def test_a_full_disk_in_training_leaves_a_whole_checkpoint(config, tmp_path):
+    path, settings = config
+    with ExitStack() as disk:
+
+        def fill_disk(nlp, step):
+            if step["step"] == 2:
+                disk.enter_context(full_disk(20_000))
+
+        registry.callbacks("full_disk.v1", func=lambda: fill_disk)
+        settings["training.before_update"] = {"@callbacks": "full_disk.v1"}
+        with pytest.raises(OSError, match="File too large"):
+            train(path, tmp_path / "out", overrides=settings)
+    assert "model-best" in checkpoints(tmp_path / "out")
+
+
 def test_a_damaged_shard_among_good_ones_is_named(config, corpus, tmp_path):  # noqa: F811
     path, settings = config
     (tmp_path / "train").mkdir()
