@@ -3,12 +3,17 @@
 import pytest
 import spacy
 import torch
+from hypothesis import settings
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from spacy_skills.taxonomy import Group, Skill, Taxonomy
+
+# What takes 50 ms here may take a second where other things run too.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 SKILLS = {
     "python": ("Python (computer programming)", ["Python"], "languages"),

@@ -32,14 +32,11 @@ def noise(length: int) -> bytes:
 
 DAMAGES = {
     "empty": lambda data: b"",
-    "cut to a byte": lambda data: data[:1],
     "cut in half": lambda data: data[: len(data) // 2],
     "cut by a byte": lambda data: data[:-1],
     "noise": lambda data: noise(len(data)),
-    "noise at first": lambda data: noise(9) + data[9:],
     "noise within": lambda data: data[:-20] + noise(9) + data[-11:],
     "something else": lambda data: b'{"a": "pipeline\'s meta.json"}',
-    "no object": lambda data: b"[1, 2]",
 }
 
 
@@ -54,10 +51,16 @@ def nlp(make_nlp, tiny_encoder):
     return nlp
 
 
+@pytest.fixture(scope="module")
+def original(nlp, tmp_path_factory):
+    path = tmp_path_factory.mktemp("original") / "p"
+    nlp.to_disk(path)
+    return path
+
+
 @pytest.fixture
-def saved(nlp, tmp_path):
-    nlp.to_disk(tmp_path / "p")
-    return tmp_path / "p"
+def saved(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "p")
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +79,14 @@ def refused(loaded, saved, component, part, code):
     assert "Copy the whole pipeline again" in message
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("component,part", FILES)
-def test_damaged_files_are_named(loaded, saved, component, part, damage):
+def test_damaged_files_are_named(loaded, saved, component, part):
     path = saved / component / part
     data = path.read_bytes()
-    path.write_bytes(DAMAGES[damage](data))
-    refused(loaded, saved, component, part, "S020" if part == "cfg" else "S02[02]")
+    for damage in DAMAGES.values():
+        path.write_bytes(damage(data))
+        # What can still be read is given away by its digest.
+        refused(loaded, saved, component, part, "S020" if part == "cfg" else "S02[02]")
 
 
 @pytest.mark.parametrize("component,part", FILES)
@@ -105,7 +109,7 @@ def test_swapped_files_are_named(loaded, saved, component):
     refused(loaded, saved, component, "cfg", "S020")
 
 
-@pytest.mark.parametrize("component,part", FILES)
+@pytest.mark.parametrize("component,part", [FILES[0], FILES[2], FILES[-1]])
 def test_spacy_load_says_the_same(saved, component, part):
     path = saved / component / part
     path.write_bytes(path.read_bytes()[:10])
@@ -158,8 +162,15 @@ def test_pipelines_without_digests_are_loaded(nlp, saved):
     assert len(again(AD).spans["esco_skills"]) > 0
 
 
-@pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
-@pytest.mark.parametrize("where", ["projection", "names", "transformer", "spanner"])
+@pytest.mark.parametrize(
+    "where,value",
+    [
+        ("projection", numpy.nan),
+        ("names", numpy.inf),
+        ("transformer", -numpy.inf),
+        ("spanner", numpy.nan),
+    ],
+)
 def test_weights_that_are_no_numbers_are_refused(
     loaded, make_nlp, tiny_encoder, tmp_path, where, value
 ):
@@ -202,7 +213,7 @@ def full_disk(limit: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("limit", [100, 1000, 20_000])
+@pytest.mark.parametrize("limit", [100, 20_000])
 def test_a_full_disk_leaves_what_was_there(nlp, make_nlp, saved, limit):
     expected = found(nlp(AD))
     before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
