@@ -4,19 +4,21 @@ At the end the weights are averaged with those from before (Wortsman et al. 2022
 fine-tuning"), which keeps what the transformer knew of texts unlike those trained on.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import numpy
 import torch
+from safetensors import SafetensorError
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from .errors import Errors
+from .files import write_file
 from .inference import mean_pool
 
 CHECKPOINT_EVERY = 100
@@ -71,8 +73,11 @@ class TextModel:
         return torch.nn.functional.normalize(pooled, dim=1)
 
     def save(self, path: Path) -> None:
-        """A folder that transformers loads."""
-        self.transformer.save_pretrained(path)
+        """A folder that transformers loads. Raises OSError if it can't be written."""
+        try:
+            self.transformer.save_pretrained(path)
+        except SafetensorError as err:
+            raise OSError(Errors.S024.format(path=path, reason=err)) from err
         self.tokenizer.save_pretrained(path)
 
 
@@ -233,9 +238,10 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "losses": losses,
         }
-        partial = self.path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.path)
+        # Torch would hide that the disk is full behind an error of its own.
+        content = BytesIO()
+        torch.save(state, content)
+        write_file(self.path, content.getbuffer())
 
     def finish(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -9,14 +9,13 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
-from spacy.util import SimpleFrozenList, from_disk, registry, to_disk
-from spacy.util import from_bytes as from_bytes_
-from spacy.util import to_bytes as to_bytes_
+from spacy.util import SimpleFrozenList, registry
 
 from .errors import Errors
 from .finder import Match, NameFinder
 from .inflection import Inflection
 from .lines import MAX_HELD, Lines
+from .parts import SavedParts, join_parts, write_parts
 from .taxonomy import Taxonomy
 
 
@@ -132,51 +131,47 @@ class SkillMatcher(Pipe):
         return self.finder.find(doc)
 
     def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
-        serialize = {
-            "cfg": lambda: srsly.json_dumps(self.cfg),
-            "taxonomy": self.taxonomy.to_bytes,
-            "drop_names": lambda: srsly.json_dumps(self.drop_names),
-            "names": self.finder.to_bytes,
-        }
-        return to_bytes_(serialize, exclude)
+        return join_parts(self.cfg, self._writers(), exclude)
 
     def from_bytes(
         self, data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SkillMatcher":
-        deserialize = {
-            "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
-            "taxonomy": lambda b: self._load_taxonomy(Taxonomy.from_bytes(b)),
-            "drop_names": lambda b: self.drop_names.update(srsly.json_loads(b)),
-            "names": self._load_names,
-        }
-        from_bytes_(data, deserialize, exclude)
-        return self
+        return self._load(SavedParts.from_bytes(self.name, data), exclude)
 
     def to_disk(
         self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> None:
-        serialize = {
-            "cfg": lambda p: srsly.write_json(p, self.cfg),
-            "taxonomy": self.taxonomy.to_disk,
-            "drop_names": lambda p: srsly.write_json(p, self.drop_names),
-            "names": lambda p: p.write_bytes(self.finder.to_bytes()),
-        }
-        to_disk(path, serialize, exclude)
+        write_parts(Path(path), self.cfg, self._writers(), exclude)
 
     def from_disk(
         self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SkillMatcher":
-        deserialize = {
-            "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
-            "taxonomy": lambda p: self._load_taxonomy(Taxonomy.from_disk(p)),
-            "drop_names": lambda p: self.drop_names.update(srsly.read_json(p)),
-            "names": lambda p: self._load_names(p.read_bytes()),
+        return self._load(SavedParts(self.name, Path(path)), exclude)
+
+    def _writers(self) -> dict[str, Callable[[], bytes]]:
+        return {
+            "taxonomy": self.taxonomy.to_bytes,
+            "drop_names": lambda: srsly.json_dumps(self.drop_names).encode("utf8"),
+            "names": self.finder.to_bytes,
         }
-        from_disk(path, deserialize, exclude)
+
+    def _load(self, saved: SavedParts, exclude: Iterable[str]) -> "SkillMatcher":
+        """Raises ValueError for parts that are damaged or do not belong together, OSError for
+        one that is missing."""
+        loaders = {
+            "taxonomy": self._load_taxonomy,
+            "drop_names": self._load_drop_names,
+            "names": self._load_names,
+        }
+        saved.load(self.cfg, loaders, key="inflection", exclude=exclude)
+        saved.check_digests()
         return self
 
-    def _load_taxonomy(self, taxonomy: Taxonomy) -> None:
-        self._taxonomy = taxonomy
+    def _load_taxonomy(self, data: bytes) -> None:
+        self._taxonomy = Taxonomy.from_bytes(data, source="the taxonomy")
+
+    def _load_drop_names(self, data: bytes) -> None:
+        self.drop_names = dict(srsly.json_loads(data))
 
     def _load_names(self, data: bytes) -> None:
         self.finder = NameFinder.from_bytes(data)

@@ -1,18 +1,16 @@
 """What a ranker consists of, saved and loaded: the base class of ``SkillRanker``."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import srsly
 from spacy.pipeline import TrainablePipe
-from spacy.util import SimpleFrozenList, from_disk, to_disk
-from spacy.util import to_bytes as to_bytes_
+from spacy.util import SimpleFrozenList
 
 from .calibration import Calibration
 from .errors import Errors
 from .finder import NameFinder
+from .parts import SavedParts, join_parts, write_parts
 from .skills import clear
 from .taxonomy import Taxonomy
 
@@ -20,12 +18,12 @@ if TYPE_CHECKING:
     from .spanner import SkillSpanner
 
 # What not every ranker has, and the names of their files.
-OPTIONAL_PARTS = {"names", "spanner", "calibration"}
+OPTIONAL_PARTS = frozenset({"names", "spanner", "calibration"})
 
 
 class SavedRanker(TrainablePipe):
     """Settings, taxonomy, model, and where there are any the names' finder, the spanner and the
-    calibration: one key each in the four serialisers, as spaCy's EntityLinker keeps its knowledge base."""
+    calibration: a part each, as spaCy's EntityLinker keeps its knowledge base."""
 
     cfg: dict[str, Any]
     finder: NameFinder | None
@@ -41,33 +39,52 @@ class SavedRanker(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = SimpleFrozenList()) -> bytes:
         self._validate_serialization_attrs()
-        serialize = {
-            "cfg": lambda: srsly.json_dumps(self.cfg),
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "taxonomy": self.taxonomy.to_bytes,
-            "model": self.model.to_bytes,
-        }
-        if self.finder is not None:
-            serialize["names"] = self.finder.to_bytes
-        if self.spanner is not None:
-            serialize["spanner"] = self.spanner.to_bytes
-        if self.calibration is not None:
-            serialize["calibration"] = self.calibration.to_bytes
-        return to_bytes_(serialize, exclude)
+        writers = self._writers()
+        writers["vocab"] = lambda: self.vocab.to_bytes(exclude=exclude)
+        return join_parts(self.cfg, writers, exclude)
 
     def from_bytes(
         self, bytes_data: bytes, *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SavedRanker":
-        return self.from_parts(srsly.msgpack_loads(bytes_data), exclude=exclude)
+        return self._load(SavedParts.from_bytes(self.name, bytes_data), exclude)
 
     def from_parts(
         self, parts: dict[str, bytes], *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SavedRanker":
         """Load what ``to_bytes`` joins. Optional parts that are missing are gone afterwards,
         others that are missing stay as they are."""
-        deserialize: dict[str, Callable[[bytes], Any]] = {
-            "cfg": lambda b: self.cfg.update(srsly.json_loads(b)),
-            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
+        return self._load(SavedParts(self.name, parts), exclude)
+
+    def to_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> None:
+        self._validate_serialization_attrs()
+        write_parts(Path(path), self.cfg, self._writers(), exclude, OPTIONAL_PARTS)
+        if "vocab" not in exclude:
+            self.vocab.to_disk(Path(path) / "vocab", exclude=exclude)
+
+    def from_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
+    ) -> "SavedRanker":
+        if "vocab" not in exclude:
+            self.vocab.from_disk(Path(path) / "vocab", exclude=exclude)
+        return self._load(SavedParts(self.name, Path(path)), {*exclude, "vocab"})
+
+    def _writers(self) -> dict[str, Callable[[], bytes]]:
+        writers = {"taxonomy": self.taxonomy.to_bytes, "model": self.model.to_bytes}
+        if self.finder is not None:
+            writers["names"] = self.finder.to_bytes
+        if self.spanner is not None:
+            writers["spanner"] = self.spanner.to_bytes
+        if self.calibration is not None:
+            writers["calibration"] = self.calibration.to_bytes
+        return writers
+
+    def _load(self, saved: SavedParts, exclude: Iterable[str]) -> "SavedRanker":
+        """Raises ValueError for parts that are damaged or do not belong together, OSError for
+        one that is missing."""
+        loaders: dict[str, Callable[[bytes], Any]] = {
+            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
             "taxonomy": self._load_taxonomy,
             "model": self._load_model,
             "names": self._load_names,
@@ -75,58 +92,17 @@ class SavedRanker(TrainablePipe):
             "calibration": self._load_calibration,
         }
         self._forget(exclude)
-        for name, load in deserialize.items():
-            if name in parts and name not in exclude:
-                load(parts[name])
+        saved.load(
+            self.cfg, loaders, key="top_k", exclude=exclude, optional=OPTIONAL_PARTS
+        )
         self._check_shapes(exclude)
-        return self
-
-    def to_disk(
-        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
-    ) -> None:
-        self._validate_serialization_attrs()
-        serialize: dict[str, Callable[[Any], Any]] = {
-            "cfg": lambda p: srsly.write_json(p, self.cfg),
-            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
-            "taxonomy": self.taxonomy.to_disk,
-            "model": self.model.to_disk,
-        }
-        if self.finder is not None:
-            names = self.finder.to_bytes
-            serialize["names"] = lambda p: p.write_bytes(names())
-        if self.spanner is not None:
-            serialize["spanner"] = self.spanner.to_disk
-        if self.calibration is not None:
-            calibration = self.calibration.to_bytes
-            serialize["calibration"] = lambda p: p.write_bytes(calibration())
-        for name in OPTIONAL_PARTS - set(serialize):
-            # Left by another ranker that was saved here before.
-            (Path(path) / name).unlink(missing_ok=True)
-        to_disk(path, serialize, exclude)
-
-    def from_disk(
-        self, path: str | Path, *, exclude: Iterable[str] = SimpleFrozenList()
-    ) -> "SavedRanker":
-        deserialize: dict[str, Callable[[Any], Any]] = {
-            "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
-            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
-            "taxonomy": lambda p: self._load_taxonomy(p.read_bytes()),
-            "model": lambda p: self._load_model(p.read_bytes()),
-        }
-        self._forget(exclude)
-        for name, load in (
-            ("names", self._load_names),
-            ("spanner", self._load_spanner),
-            ("calibration", self._load_calibration),
-        ):
-            if (Path(path) / name).exists():
-                deserialize[name] = partial(_load_file, load)
-        from_disk(path, deserialize, exclude)
-        self._check_shapes(exclude)
+        saved.check_digests()
+        if "model" not in exclude:
+            self._check_weights(saved.place("model"))
         return self
 
     def _load_taxonomy(self, data: bytes) -> None:
-        self._taxonomy = Taxonomy.from_bytes(data)
+        self._taxonomy = Taxonomy.from_bytes(data, source="the taxonomy")
 
     def _forget(self, exclude: Iterable[str]) -> None:
         """What is saved may lack the parts that not every ranker has."""
@@ -172,6 +148,14 @@ class SavedRanker(TrainablePipe):
                 Errors.S008.format(name=self.name, rows=n_rows, n=n_skills)
             )
 
-
-def _load_file(load: Callable[[bytes], None], path: Path) -> None:
-    load(path.read_bytes())
+    def _check_weights(self, place: str) -> None:
+        """Raises ValueError if not all are finite: every score would be NaN."""
+        for node in self.model.walk():
+            arrays = [node.get_param(p) for p in node.param_names if node.has_param(p)]
+            finite = all(bool(node.ops.xp.isfinite(array).all()) for array in arrays)
+            modules = [shim._model for shim in node.shims if shim._model is not None]
+            weights = [weight for module in modules for weight in module.parameters()]
+            if not finite or not all(bool(w.isfinite().all()) for w in weights):
+                raise ValueError(
+                    Errors.S023.format(name=self.name, place=place, node=node.name)
+                )

@@ -177,6 +177,8 @@ class SkillSpanner:
                         if name.startswith(f"{part}.")
                     }
                 )
+                if not all(bool(w.isfinite().all()) for w in module.parameters()):
+                    raise ValueError("a weight is NaN or infinite")
         except Exception as err:
             # Tokenizers raise whatever their files' content leads to.
             raise ValueError(Errors.S801.format(reason=str(err)[:300])) from err

@@ -10,6 +10,7 @@ import numpy
 from thinc.types import Floats2d
 
 from .errors import Errors
+from .files import naming_full_disk
 
 KEY_BYTES = 16
 
@@ -89,10 +90,13 @@ class VectorCache:
         self._append_block(vectors)
         if self._folder is not None:
             # Vectors first: a key is only ever on disk after its vector.
-            with (self._folder / "vectors.bin").open("ab") as file_:
-                file_.write(vectors.tobytes())
-            with (self._folder / "keys.bin").open("ab") as file_:
-                file_.write(b"".join(keys))
+            for name, content in (
+                ("vectors.bin", vectors.tobytes()),
+                ("keys.bin", b"".join(keys)),
+            ):
+                path = self._folder / name
+                with naming_full_disk(path), path.open("ab") as file_:
+                    file_.write(content)
 
     def _append_block(self, vectors: numpy.ndarray) -> None:
         # Blocks that double in size: few to search, and no row is copied more than log(n) times.

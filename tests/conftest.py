@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 import spacy
 import torch
+from hypothesis import settings
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from spacy_skills.taxonomy import Group, Skill, Taxonomy
+
+# What takes 50 ms here may take a second where other things run too.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 SKILLS = {
     "python": ("Python (computer programming)", ["Python"], "languages"),
@@ -104,7 +109,7 @@ def make_tiny_encoder(folder: Path) -> str:
     return str(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_nlp(taxonomy, tiny_encoder):
     """A factory of initialised pipelines: sentencizer, matcher and ranker."""
 

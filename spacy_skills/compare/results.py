@@ -9,6 +9,7 @@ import numpy
 import srsly
 
 from ..errors import Errors
+from ..files import naming_full_disk
 from .design import Run
 
 # Sentence scores are fractions of small numbers: five digits lose nothing.
@@ -63,7 +64,7 @@ class Results:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = srsly.json_dumps(record)
-        with self.path.open("ab") as file:
+        with naming_full_disk(self.path), self.path.open("ab") as file:
             file.write(f"{line}\n".encode())
         # As it will be read: the last bits of a number may not come back.
         self._records[record["key"]] = srsly.json_loads(line)
