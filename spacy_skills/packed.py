@@ -230,6 +230,11 @@ def packed_bert(transformer: PreTrainedModel, int8: bool) -> PackedBert | None:
     return known[int8][1]
 
 
+def forget_texts() -> None:
+    """Start anew: no text has been seen."""
+    _packed.clear()
+
+
 def weights_state(module: torch.nn.Module) -> list[tuple[int, int]]:
     """What changes when a weight is replaced or changed in place."""
     return [(p.data_ptr(), p._version) for p in module.parameters()]

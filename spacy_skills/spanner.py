@@ -48,7 +48,7 @@ class SkillSpanner:
         self.transformer = transformer
         self.head = torch.nn.Linear(transformer.config.hidden_size, LAYERS * 3)
         self._recent: Recent[Tagged] = Recent(RECENT_TEXTS)
-        self._state: list[tuple[int, int]] = []
+        self._state: tuple[PackedBert, list] | None = None
 
     @classmethod
     def from_base(cls, name: str, layers: int) -> "SkillSpanner":
@@ -80,7 +80,7 @@ class SkillSpanner:
 
     def _tag_once(self, packed: PackedBert, words: list[list[str]]) -> list[Tagged]:
         """Equal sentences once, and those of late not again."""
-        state = weights_state(self.transformer) + weights_state(self.head)
+        state = packed, weights_state(self.head)
         if state != self._state:
             self._state, self._recent = state, Recent(RECENT_TEXTS)
         keys = [tuple(sentence) for sentence in words]

@@ -58,7 +58,8 @@ def test_training_on_vectors_is_the_component_s_own(make_nlp, make_example):
 
 
 def test_scores_are_those_of_the_pipeline(make_nlp, make_example):
-    nlp = make_nlp(labels={uri("bread"): 9, uri("sql"): 2})
+    labels = {uri("bread"): 9, uri("sql"): 2}
+    nlp = make_nlp(labels=labels, model={"encoder": {"int8": False}})
     ranker = nlp.get_pipe("esco_skills")
     skills = Skills.of(ranker)
     data = encode_examples(nlp, ranker, examples(nlp, make_example), "test")

@@ -24,6 +24,7 @@ from . import (
     pack,  # noqa: F401
     report,  # noqa: F401
     spans,  # noqa: F401
+    speed,  # noqa: F401
     taxonomy,  # noqa: F401
     tune,  # noqa: F401
 )

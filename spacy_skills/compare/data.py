@@ -12,6 +12,7 @@ from thinc.types import Floats2d, Ints1d
 from tqdm import tqdm
 
 from ..batcher import make_pool
+from ..encoder import exact
 from ..evidence import LiteralMatches
 from ..phrases import Segments
 from ..ranker import SkillRanker
@@ -102,7 +103,9 @@ def encode_examples(
             segments = Segments.from_docs(
                 docs[i : i + SENTENCES_PER_PASS], ranker.phrases, ranker.spanner
             )
-            vectors.append(encoder.ops.to_numpy(encoder.predict(segments)))
+            # What is compared is the training, which rounds nothing.
+            with exact(encoder):
+                vectors.append(encoder.ops.to_numpy(encoder.predict(segments)))
             bounds = [*segments.starts, len(segments.spans)]
             lengths.extend(numpy.diff(bounds).tolist())
             for sentence in segments.sentences:

@@ -90,7 +90,7 @@ MARKED = [
     {"tokens": ["SQL"], "tags_skill": ["O"], "tags_knowledge": ["B-x"], "ad": 3},
 ]  # fmt: skip
 RECORDS = [
-    {"source": "a.txt:1", "text": "You bake bread", "skills": [{"uri": uri("bread"), "name": "bake bread", "score": 0.9, "evidence": [{"start": 4, "end": 14}]}]},
+    {"source": "a.txt:1", "text": "You bake bread", "skills": [{"uri": uri("bread"), "name": "bake bread", "score": 0.9, "type": "skill", "reuse_level": "", "groups": [{"level": 0, "uri": "u/g", "name": "g", "code": "S1"}], "evidence": [{"start": 4, "end": 14, "text": "bake bread", "score": 0.9, "evidence": "name"}], "instead_of": []}]},
     {"source": "b.txt:1", "text": "", "skills": []},
 ]  # fmt: skip
 DROPPED = [{"name": "Go", "uri": uri("sql"), "reason": "word"}]

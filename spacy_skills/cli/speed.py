@@ -1,0 +1,118 @@
+"""``python -m spacy skills speed``: sentences a second, beside the encoder alone."""
+
+import io
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import srsly
+from tqdm import tqdm
+from typer import Argument, Option
+from wasabi import msg
+
+from ..files import write_file
+from ..sentences import read_sentences
+from . import skills_cli
+from .pipelines import open_pipeline
+
+if TYPE_CHECKING:
+    from ..speed import Speed
+
+
+@skills_cli.command("speed")
+def speed_cli(
+    pipeline: str = Argument(..., help="Pipeline with the component esco_skills"),
+    ads: Path = Argument(..., help="Job ads, as for `skills extract`"),
+    output: Path | None = Option(
+        None, "--output", "-o", dir_okay=False, help="JSON file for the results"
+    ),
+    plot: Path | None = Option(
+        None, "--plot", dir_okay=False, help="PNG file for a figure (needs matplotlib)"
+    ),
+    rounds: int = Option(5, "--rounds", "-r", min=1, help="Turns of each contender"),
+    limit: int = Option(
+        2000, "--limit", "-n", min=1, help="Distinct sentences at most"
+    ),
+) -> None:
+    """Measure a pipeline, its encoder alone by transformers, and sentence-transformers'
+    encode on the same sentences, in turns on this machine."""
+    try:
+        result = _run(pipeline, ads, rounds, limit)
+    except (OSError, ValueError) as err:
+        msg.fail(str(err), exits=1)
+    if output is not None:
+        write_file(output, srsly.json_dumps(result, indent=2).encode("utf8"))
+    if plot is not None:
+        write_file(plot, _draw(result))
+
+
+def _run(pipeline: str, ads: Path, rounds: int, limit: int) -> dict[str, Any]:
+    # Brings torch and transformers, whose memory is not the pipeline's.
+    from .. import speed
+
+    texts = list(dict.fromkeys(read_sentences(ads)))[:limit]
+    imported = speed.peak_megabytes()
+    started = time.perf_counter()
+    nlp = open_pipeline(pipeline)
+    loading = time.perf_counter() - started
+    stages = speed.shares(nlp, texts)
+    memory = speed.peak_megabytes() - imported
+    found: dict[str, list[float]] = {}
+    contenders = speed.contenders(nlp)
+    turns = speed.measure(contenders, texts, rounds)
+    for name, value in tqdm(turns, total=rounds * len(contenders), unit="turn"):
+        found.setdefault(name, []).append(value)
+    speeds = [speed.Speed(name, values) for name, values in found.items()]
+    _print(speeds, stages)
+    msg.text(
+        f"{len(texts):,} sentences; loaded in {loading:.1f} s; "
+        f"{memory:.0f} MB at most above the imports"
+    )
+    return {
+        "sentences": len(texts),
+        "seconds_to_load": loading,
+        "peak_megabytes": memory,
+        "per_second": {s.name: s.rounds for s in speeds},
+        "medians": {s.name: s.median for s in speeds},
+        "shares": stages,
+    }
+
+
+def _print(speeds: list["Speed"], stages: dict[str, float]) -> None:
+    reference = speeds[-1].median
+    rows = [
+        (
+            s.name,
+            f"{s.median:,.0f}",
+            f"{min(s.rounds):,.0f}-{max(s.rounds):,.0f}",
+            f"{s.median / reference:.2f}",
+        )
+        for s in speeds
+    ]
+    header = ("", "sentences/s", "rounds", "ratio")
+    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r"))
+    shares = [(stage, f"{100 * share:.1f}%") for stage, share in stages.items()]
+    msg.table(shares, header=("one process", "share"), divider=True, aligns=("l", "r"))
+
+
+def _draw(result: dict[str, Any]) -> bytes:
+    from matplotlib.figure import Figure
+
+    names = list(result["medians"])
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    speeds, stages = figure.subplots(1, 2, width_ratios=[2, 1])
+    speeds.barh(names, list(result["medians"].values()), color="#4878a8")
+    for i, name in enumerate(names):
+        values = result["per_second"][name]
+        speeds.plot(values, [i] * len(values), "k|")
+    speeds.invert_yaxis()
+    speeds.set_xlabel("sentences a second")
+    stages.barh(
+        list(result["shares"]), list(result["shares"].values()), color="#a0a0a0"
+    )
+    stages.invert_yaxis()
+    stages.set_xlabel("share of the time, one process")
+    buffer = io.BytesIO()
+    # The version of the library would make each file differ.
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,131 @@
+"""How fast a pipeline is beside its own encoder: the same sentences, in turns, on one machine."""
+
+import cProfile
+import importlib.util
+import pstats
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from spacy.language import Language
+
+from .encoder import bundled_minilm
+from .inference import mean_pool
+from .packed import forget_texts
+
+if TYPE_CHECKING:
+    from .ranker import SkillRanker
+
+TEXTS_PER_CALL = 64
+# What the profiler calls the functions whose share of the time is shown.
+STAGES = {
+    "tokenising": ("tokenizer.pyx", "__call__"),
+    "marking": ("spanner.py", "__call__"),
+    "encoding": ("inference.py", "text_vectors"),
+    "ranking": ("shortlist.py", "_screened"),
+    "annotating": ("ranker.py", "set_annotations"),
+}
+
+Contender = Callable[[Sequence[str]], object]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Sentences a second of each round."""
+
+    name: str
+    rounds: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+
+def contenders(nlp: Language) -> dict[str, Contender]:
+    """The pipeline with one process and with two, its encoder by transformers, and
+    sentence-transformers, if it is there, with the encoder's base."""
+
+    def annotate(texts: Sequence[str], n_process: int) -> None:
+        for _ in nlp.pipe(texts, n_process=n_process):
+            pass
+
+    found: dict[str, Contender] = {
+        "spacy-skills": lambda texts: annotate(texts, 1),
+        "spacy-skills, 2 processes": lambda texts: annotate(texts, 2),
+        "transformers, encoder alone": _bare_encoder(nlp),
+    }
+    if importlib.util.find_spec("sentence_transformers") is not None:
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(bundled_minilm(), device="cpu")
+        found["sentence-transformers, encode"] = lambda texts: model.encode(
+            list(texts), show_progress_bar=False
+        )
+    return found
+
+
+def _bare_encoder(nlp: Language) -> Contender:
+    """Batches of 64 texts as they come, float32."""
+    ranker = cast("SkillRanker", nlp.get_pipe("esco_skills"))
+    encoder: Any = ranker.model.layers[0].layers[0]
+
+    def encode(texts: Sequence[str]) -> None:
+        with torch.inference_mode():
+            for i in range(0, len(texts), TEXTS_PER_CALL):
+                pieces = encoder.tokenizer(
+                    list(texts[i : i + TEXTS_PER_CALL]),
+                    padding=True,
+                    truncation=True,
+                    max_length=encoder.transformer.config.max_position_embeddings,
+                    return_tensors="pt",
+                )
+                hidden = encoder.transformer(**pieces).last_hidden_state
+                mean_pool(hidden, pieces["attention_mask"])
+
+    return encode
+
+
+def measure(
+    found: dict[str, Contender], texts: Sequence[str], rounds: int
+) -> Iterator[tuple[str, float]]:
+    """(name, sentences a second), round after round, each contender once in a round. No
+    contender has seen the texts before, and each has had one to warm up."""
+    for _ in range(rounds):
+        for name, contender in found.items():
+            forget_texts()
+            contender(texts[:1])
+            started = time.perf_counter()
+            contender(texts)
+            yield name, len(texts) / (time.perf_counter() - started)
+
+
+def shares(nlp: Language, texts: Sequence[str]) -> dict[str, float]:
+    """Each stage's share of the time with one process, by the profiler, which counts against
+    what is written in Python."""
+    forget_texts()
+    profile = cProfile.Profile()
+    profile.enable()
+    for _ in nlp.pipe(texts):
+        pass
+    profile.disable()
+    stats = pstats.Stats(profile)
+    total: float = stats.total_tt  # type: ignore[attr-defined]
+    by_stage = {
+        stage: sum(
+            cumulative
+            for (file, _, name), (_, _, _, cumulative, _) in stats.stats.items()  # type: ignore[attr-defined]
+            if file.endswith(module) and name == function
+        )
+        for stage, (module, function) in STAGES.items()
+    }
+    found = {stage: seconds / total for stage, seconds in by_stage.items()}
+    return {**found, "other": 1 - sum(found.values())}
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,116 @@
+"""The packed transformer against transformers itself."""
+
+import numpy
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from transformers import AutoModel
+
+from spacy_skills import int8
+from spacy_skills.int8 import Int8Linear, Int8LinearOfGelu, Linear, round_rows
+from spacy_skills.packed import PackedBert, packed_bert
+from spacy_skills.vectors import Recent
+
+rng = numpy.random.default_rng(0)
+# Lengths that fall into several groups, and a text that comes twice.
+TEXTS = [rng.integers(5, 60, size=n).tolist() for n in (3, 9, 3, 20, 1, 9, 60)]
+TEXTS.append(TEXTS[1])
+
+needs_int8 = pytest.mark.skipif(
+    not int8.has_int8_products(), reason="the CPU has no VNNI"
+)
+
+
+@pytest.fixture
+def transformer(tiny_encoder):
+    return AutoModel.from_pretrained(tiny_encoder, add_pooling_layer=False).eval()
+
+
+def hidden(transformer, text):
+    with torch.no_grad():
+        return transformer(torch.tensor([text])).last_hidden_state[0]
+
+
+def test_states_are_those_of_transformers(transformer):
+    states = PackedBert(transformer, int8=False).states(TEXTS)
+    for text, found in zip(TEXTS, states, strict=True):
+        assert_allclose(found, hidden(transformer, text), atol=1e-5)
+
+
+def test_means_are_those_of_transformers_also_when_seen_before(transformer):
+    packed = PackedBert(transformer, int8=False)
+    expected = [hidden(transformer, t).mean(dim=0).numpy() for t in TEXTS]
+    for _ in range(2):
+        assert_allclose(packed.means(TEXTS), expected, atol=1e-5)
+
+
+@needs_int8
+def test_rounded_vectors_point_where_exact_ones_do(transformer):
+    exact = PackedBert(transformer, int8=False).means(TEXTS)
+    rounded = PackedBert(transformer, int8=True).means(TEXTS)
+    assert not numpy.array_equal(exact, rounded)
+    norms = numpy.linalg.norm(exact, axis=1) * numpy.linalg.norm(rounded, axis=1)
+    assert ((exact * rounded).sum(axis=1) / norms).min() > 0.99
+
+
+@needs_int8
+def test_a_text_s_vector_does_not_depend_on_its_company(transformer):
+    together = PackedBert(transformer, int8=True).means(TEXTS)
+    for text, vector in zip(TEXTS, together):
+        alone = PackedBert(transformer, int8=True).means([text])
+        assert_allclose(alone[0], vector, atol=1e-4)
+
+
+def test_changed_weights_are_packed_anew(transformer):
+    before = packed_bert(transformer, int8=False).means(TEXTS[:1])
+    assert packed_bert(transformer, int8=False) is packed_bert(transformer, int8=False)
+    with torch.no_grad():
+        transformer.encoder.layer[1].output.dense.weight[0] += 1.0
+    after = packed_bert(transformer, int8=False).means(TEXTS[:1])
+    assert_allclose(after[0], hidden(transformer, TEXTS[0]).mean(dim=0), atol=1e-5)
+    assert numpy.abs(after - before).max() > 0.01
+
+
+def test_other_architectures_are_not_packed(transformer):
+    transformer.config.hidden_act = "relu"
+    assert packed_bert(transformer, int8=False) is None
+
+
+def test_rounding_is_off_by_half_a_step_at_most():
+    rows = torch.randn(5, 40)
+    rounded, scales = round_rows(rows, 127)
+    assert rounded.abs().max() == 127
+    assert ((rounded * scales - rows).abs() <= scales / 2 + 1e-6).all()
+    zeros, _ = round_rows(torch.zeros(2, 3), 127)
+    assert not zeros.any()
+
+
+@needs_int8
+@pytest.mark.parametrize("peaks", [None, torch.full((64,), 3.0)])
+def test_rounded_linear_layers_are_close(peaks):
+    torch.manual_seed(0)
+    linear = Linear(torch.randn(64, 32), torch.randn(32))
+    x = torch.randn(20, 64)
+    error = (Int8Linear.of(linear, peaks)(x) - linear(x)).norm() / linear(x).norm()
+    assert error < 0.02
+
+
+@needs_int8
+def test_steps_of_gelu_are_half_as_wide():
+    torch.manual_seed(0)
+    linear = Linear(torch.randn(64, 32), torch.randn(32))
+    x = torch.nn.functional.gelu(torch.randn(200, 64) * 3)
+    errors = [
+        (kind.of(linear)(x) - linear(x)).norm() / linear(x).norm()
+        for kind in (Int8Linear, Int8LinearOfGelu)
+    ]
+    assert errors[1] < errors[0] < 0.02
+
+
+def test_recent_keeps_what_was_asked_for_last():
+    recent = Recent[int](2)
+    recent.add("a", 1)
+    recent.add("b", 2)
+    assert recent.get("a") == 1
+    recent.add("c", 3)
+    assert (recent.get("a"), recent.get("b"), recent.get("c")) == (1, None, 3)
