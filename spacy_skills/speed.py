@@ -50,7 +50,9 @@ def contenders(nlp: Language) -> dict[str, Contender]:
     sentence-transformers, if it is there, with the encoder's base."""
 
     def annotate(texts: Sequence[str], n_process: int) -> None:
-        for _ in nlp.pipe(texts, n_process=n_process):
+        # Some batches for each process, where more than one share the work.
+        size = nlp.batch_size if n_process == 1 else 1 + len(texts) // (4 * n_process)
+        for _ in nlp.pipe(texts, n_process=n_process, batch_size=size):
             pass
 
     found: dict[str, Contender] = {
