@@ -24,24 +24,21 @@ def text_vectors(
     precision: int8 where the model and the CPU allow, see ``packed_bert``, else float32.
     """
     transformer.eval()
-    distinct = list(dict.fromkeys(texts))
-    place = {text: row for row, text in enumerate(distinct)}
+    if not texts:
+        return numpy.zeros((0, transformer.config.hidden_size), dtype="float32")
     packed = None
     if precision != "bfloat16":
         packed = packed_bert(transformer, precision == "int8")
-    if not texts:
-        vectors = numpy.zeros((0, transformer.config.hidden_size), dtype="float32")
-    elif packed is not None:
+    if packed is not None:
         length = transformer.config.max_position_embeddings
-        ids = tokenizer(distinct, truncation=True, max_length=length)["input_ids"]
-        vectors = packed.means(ids)
-    else:
-        vectors = numpy.zeros(
-            (len(distinct), transformer.config.hidden_size), "float32"
-        )
-        for rows in batches_of_like_length(distinct):
-            part = [distinct[row] for row in rows]
-            vectors[rows] = _padded_vectors(tokenizer, transformer, part, precision)
+        ids = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
+        return packed.means(ids)
+    place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    distinct = list(place)
+    vectors = numpy.zeros((len(distinct), transformer.config.hidden_size), "float32")
+    for rows in batches_of_like_length(distinct):
+        part = [distinct[row] for row in rows]
+        vectors[rows] = _padded_vectors(tokenizer, transformer, part, precision)
     return vectors[[place[text] for text in texts]]
 
 

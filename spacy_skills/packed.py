@@ -61,7 +61,7 @@ class PackedBert:
     def __init__(self, transformer: BertModel, int8: bool) -> None:
         self.embeddings: Any = transformer.embeddings
         self.heads: int = transformer.config.num_attention_heads
-        self._recent: Recent[numpy.ndarray] = Recent(RECENT_TEXTS)
+        self._recent: Recent[tuple[int, ...], numpy.ndarray] = Recent(RECENT_TEXTS)
         layers: Any = transformer.encoder.layer
         with torch.no_grad():
             self.layers = [_pack_layer(layer) for layer in layers]
@@ -100,14 +100,15 @@ class PackedBert:
         """The mean of each text's vectors, float32 [texts, width]; of equal texts, and of those
         of late, one is encoded. texts: ids of wordpieces, at least one each."""
         keys = [tuple(text) for text in texts]
-        found: dict[Any, Any] = {key: self._recent.get(key) for key in keys}
-        new = [key for key, vector in found.items() if vector is None]
-        for places, groups, hidden in self._batches(new):
-            means = torch.cat([group.of(hidden).mean(dim=1) for group in groups])
-            found.update(zip((new[place] for place in places), means.numpy()))
-        for key in new:
-            self._recent.add(key, found[key])
-        return numpy.array([found[key] for key in keys])
+        return numpy.array(self._recent.fill(keys, self._means))
+
+    def _means(self, texts: list[tuple[int, ...]]) -> numpy.ndarray:
+        width = self.embeddings.word_embeddings.embedding_dim
+        found = numpy.empty((len(texts), width), dtype="float32")
+        for places, groups, hidden in self._batches(texts):
+            means = [group.of(hidden).mean(dim=1) for group in groups]
+            found[places] = torch.cat(means).numpy()
+        return found
 
     def states(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
         """The vectors of each text's wordpieces, [wordpieces, width] each."""

@@ -1,6 +1,7 @@
 """Finds the words of a sentence that ask for something, whatever skill they ask for."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class SkillSpanner:
         self.tokenizer: Any = tokenizer
         self.transformer = transformer
         self.head = torch.nn.Linear(transformer.config.hidden_size, LAYERS * 3)
-        self._recent: Recent[Tagged] = Recent(RECENT_TEXTS)
+        self._recent: Recent[tuple[str, ...], Tagged] = Recent(RECENT_TEXTS)
         self._state: tuple[PackedBert, list] | None = None
 
     @classmethod
@@ -84,12 +85,7 @@ class SkillSpanner:
         if state != self._state:
             self._state, self._recent = state, Recent(RECENT_TEXTS)
         keys = [tuple(sentence) for sentence in words]
-        found: dict[Any, Any] = {key: self._recent.get(key) for key in keys}
-        new = [key for key, tagged in found.items() if tagged is None]
-        for key, tagged in zip(new, self._tag(packed, new) if new else ()):
-            found[key] = tagged
-            self._recent.add(key, tagged)
-        return [found[key] for key in keys]
+        return self._recent.fill(keys, partial(self._tag, packed))
 
     def _tag(
         self, packed: PackedBert, words: Sequence[Sequence[str]]

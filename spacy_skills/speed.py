@@ -8,17 +8,16 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 from spacy.language import Language
 
 from .encoder import bundled_minilm
+from .errors import Errors
 from .inference import mean_pool
 from .packed import forget_texts
-
-if TYPE_CHECKING:
-    from .ranker import SkillRanker
+from .ranker import SkillRanker
 
 TEXTS_PER_CALL = 64
 # What the profiler calls the functions whose share of the time is shown.
@@ -46,8 +45,9 @@ class Speed:
 
 
 def contenders(nlp: Language) -> dict[str, Contender]:
-    """The pipeline with one process and with two, its encoder by transformers, and
-    sentence-transformers, if it is there, with the encoder's base."""
+    """The pipeline with one process and with two, its encoder by transformers, if it has its own,
+    and sentence-transformers, if it is there, with the default encoder's base. Raises ValueError
+    if the pipeline has no ranker."""
 
     def annotate(texts: Sequence[str], n_process: int) -> None:
         # Some batches for each process, where more than one share the work.
@@ -58,8 +58,10 @@ def contenders(nlp: Language) -> dict[str, Contender]:
     found: dict[str, Contender] = {
         "spacy-skills": lambda texts: annotate(texts, 1),
         "spacy-skills, 2 processes": lambda texts: annotate(texts, 2),
-        "transformers, encoder alone": _bare_encoder(nlp),
     }
+    encoder = _ranker(nlp).model.layers[0]
+    if encoder.name == "transformer_encoder":
+        found["transformers, encoder alone"] = _bare_encoder(encoder.layers[0])
     if importlib.util.find_spec("sentence_transformers") is not None:
         from sentence_transformers import SentenceTransformer
 
@@ -70,10 +72,16 @@ def contenders(nlp: Language) -> dict[str, Contender]:
     return found
 
 
-def _bare_encoder(nlp: Language) -> Contender:
+def _ranker(nlp: Language) -> SkillRanker:
+    for _, pipe in nlp.pipeline:
+        if isinstance(pipe, SkillRanker):
+            return pipe
+    pipes = ", ".join(nlp.pipe_names) or "none"
+    raise ValueError(Errors.S408.format(pipeline=nlp.meta["name"], pipes=pipes))
+
+
+def _bare_encoder(encoder: Any) -> Contender:
     """Batches of 64 texts as they come, float32."""
-    ranker = cast("SkillRanker", nlp.get_pipe("esco_skills"))
-    encoder: Any = ranker.model.layers[0].layers[0]
 
     def encode(texts: Sequence[str]) -> None:
         with torch.inference_mode():

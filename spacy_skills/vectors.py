@@ -1,7 +1,7 @@
 """Text vectors: unit length, and caches so that an encoder sees a text once."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -21,26 +21,31 @@ def normalise(vectors: Floats2d) -> Floats2d:
     return vectors / (norms + (norms == 0))
 
 
+Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Value]):
+class Recent(Generic[Key, Value]):
     """What was found for the texts that were asked for last, a fixed number of them."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._values: OrderedDict[Key, Value] = OrderedDict()
 
-    def get(self, key: Hashable) -> Value | None:
-        value = self._values.get(key)
-        if value is not None:
+    def fill(
+        self, keys: Sequence[Key], find: Callable[[list[Key]], Iterable[Value]]
+    ) -> list[Value]:
+        """What belongs to each key; find is asked for those that are new, each once."""
+        found = {key: self._values[key] for key in keys if key in self._values}
+        new = list(dict.fromkeys(key for key in keys if key not in found))
+        if new:
+            found.update(zip(new, find(new), strict=True))
+        for key in found:
+            self._values[key] = found[key]
             self._values.move_to_end(key)
-        return value
-
-    def add(self, key: Hashable, value: Value) -> None:
-        self._values[key] = value
-        if len(self._values) > self.size:
+        while len(self._values) > self.size:
             self._values.popitem(last=False)
+        return [found[key] for key in keys]
 
 
 class VectorCache:

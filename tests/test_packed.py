@@ -107,10 +107,16 @@ def test_steps_of_gelu_are_half_as_wide():
     assert errors[1] < errors[0] < 0.02
 
 
-def test_recent_keeps_what_was_asked_for_last():
-    recent = Recent[int](2)
-    recent.add("a", 1)
-    recent.add("b", 2)
-    assert recent.get("a") == 1
-    recent.add("c", 3)
-    assert (recent.get("a"), recent.get("b"), recent.get("c")) == (1, None, 3)
+def test_recent_finds_each_once_and_keeps_what_was_asked_for_last():
+    asked = []
+
+    def find(keys):
+        asked.append(keys)
+        return [key.upper() for key in keys]
+
+    recent = Recent[str, str](2)
+    assert recent.fill(["a", "b", "a"], find) == ["A", "B", "A"]
+    assert recent.fill(["a"], find) == ["A"]
+    assert recent.fill(["c", "a"], find) == ["C", "A"]
+    assert recent.fill(["b", "d", "e"], find) == ["B", "D", "E"]
+    assert asked == [["a", "b"], ["c"], ["b", "d", "e"]]

@@ -1,3 +1,4 @@
+import spacy
 import srsly
 from typer.testing import CliRunner
 
@@ -22,3 +23,17 @@ def test_speed_names_every_contender_and_all_of_the_time(make_nlp, tmp_path):
     assert min(found["shares"].values()) >= 0
     assert found["shares"]["encoding"] > 0
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_can_not_be_timed_is_named(tmp_path):
+    spacy.blank("en").to_disk(tmp_path / "blank")
+    (tmp_path / "ad.txt").write_text("Bake bread.")
+    (tmp_path / "empty.txt").write_text("")
+    for pipeline, ads, code in (
+        ("blank", "ad.txt", "S408"),
+        ("blank", "empty.txt", "S914"),
+    ):
+        paths = [str(tmp_path / pipeline), str(tmp_path / ads)]
+        result = CliRunner().invoke(skills_cli, ["speed", *paths])
+        assert result.exit_code == 1
+        assert code in result.output

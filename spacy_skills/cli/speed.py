@@ -10,6 +10,7 @@ from tqdm import tqdm
 from typer import Argument, Option
 from wasabi import msg
 
+from ..errors import Errors
 from ..files import write_file
 from ..sentences import read_sentences
 from . import skills_cli
@@ -51,6 +52,8 @@ def _run(pipeline: str, ads: Path, rounds: int, limit: int) -> dict[str, Any]:
     from .. import speed
 
     texts = list(dict.fromkeys(read_sentences(ads)))[:limit]
+    if not texts:
+        raise ValueError(Errors.S914.format(path=ads))
     imported = speed.peak_megabytes()
     started = time.perf_counter()
     nlp = open_pipeline(pipeline)
