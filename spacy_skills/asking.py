@@ -8,7 +8,7 @@ import numpy
 from spacy.tokens import Doc, Span
 from thinc.api import Model
 
-from .calibration import Calibration
+from .calibration import Calibration, Reader
 from .phrases import Marks, Segments, Spanner, mark, sentences
 from .skills import Query, Scores
 
@@ -39,8 +39,8 @@ def asking_sentences(
         found = mark(batch, spanner)
         marks += found
         if calibration is not None:
-            scores = _without_skills(model, Segments.of(batch, found, None))
-            alone.append(calibration.asking_alone(scores))
+            vectors = _sentence_vectors(model, batch, found, calibration.reader)
+            alone.append(calibration.asking_alone(found, vectors))
     probabilities = numpy.ones(len(spans))
     if calibration is not None and spans:
         probabilities = _in_context(calibration, spans, numpy.concatenate(alone))
@@ -48,11 +48,24 @@ def asking_sentences(
         yield AskingSentence(*parts)
 
 
-def _without_skills(model: Model[Query, Scores], segments: Segments) -> Scores:
-    """The sentences' vectors, and nothing else."""
+def _sentence_vectors(
+    model: Model[Query, Scores],
+    sentences: Sequence[Span],
+    marks: Sequence[Marks],
+    reader: Reader,
+) -> numpy.ndarray:
+    if reader == "spanner":
+        return spanner_vectors(marks)
+    # A query for no skill gives the sentences' vectors, and nothing else.
+    segments = Segments.of(sentences, marks, None)
     literal = model.ops.alloc2f(len(segments), 0)
-    rows = model.ops.alloc1i(0)
-    return model.predict(Query(segments, literal, rows)).to_cpu(model.ops)
+    query = Query(segments, literal, model.ops.alloc1i(0))
+    return model.ops.to_numpy(model.predict(query).sentences)
+
+
+def spanner_vectors(marks: Sequence[Marks]) -> numpy.ndarray:
+    """[sentences, width]"""
+    return numpy.stack([found.vector for found in marks])
 
 
 def _in_context(

@@ -6,17 +6,21 @@ a sentence asks for by itself is then seen among its neighbours: benefits stand 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy
 import srsly
 
 from .compressed import loads
 from .errors import Errors
+from .phrases import Marks
 from .shortlist import Ranked
-from .skills import Scores
 
-FORMAT = "spacy_skills.Calibration.v1"
+FORMAT = "spacy_skills.Calibration.v2"
+# P(asks) looked at the encoder's vectors.
+FIRST_FORMAT = "spacy_skills.Calibration.v1"
+# Whose vector of a sentence P(asks) looks at.
+Reader = Literal["encoder", "spanner"]
 # Keeps the logarithms of probabilities of 0 and 1 finite.
 SMALL = 1e-4
 # What P(asks) is read from besides the sentence's vector, what it is read from among its
@@ -35,7 +39,8 @@ class Point(NamedTuple):
 
 class Calibration:
     """Weights with the bias last: asks [width + N_ASKS + 1], context [N_CONTEXT + 1], right
-    [N_RIGHT + 1]. curve: points of rising threshold, from judged sentences."""
+    [N_RIGHT + 1]. curve: points of rising threshold, from judged sentences. reader: whose vectors
+    have this width."""
 
     def __init__(
         self,
@@ -43,15 +48,20 @@ class Calibration:
         context: numpy.ndarray,
         right: numpy.ndarray,
         curve: Sequence[Point],
+        reader: Reader = "encoder",
     ) -> None:
         self.asks = numpy.asarray(asks, dtype="float32")
         self.context = numpy.asarray(context, dtype="float32")
         self.right = numpy.asarray(right, dtype="float32")
         self.curve = [Point(*point) for point in curve]
+        self.reader = reader
 
-    def asking_alone(self, scores: Scores) -> numpy.ndarray:
-        """Log-odds that each sentence asks for a skill, by itself, [sentences]."""
-        return linear(self.asks, asking_features(scores))
+    def asking_alone(
+        self, marks: Sequence[Marks], vectors: numpy.ndarray
+    ) -> numpy.ndarray:
+        """Log-odds that each sentence asks for a skill, by itself, [sentences], see
+        ``asking_features``."""
+        return linear(self.asks, asking_features(marks, vectors))
 
     def asking(self, alone: numpy.ndarray) -> numpy.ndarray:
         """The probability that each sentence of a doc asks for a skill, [sentences], from the
@@ -74,21 +84,27 @@ class Calibration:
 
     def to_bytes(self) -> bytes:
         weights = {"asks": self.asks, "context": self.context, "right": self.right}
-        return srsly.msgpack_dumps({"format": FORMAT, **weights, "curve": self.curve})
+        settings = {"format": FORMAT, "reader": self.reader, "curve": self.curve}
+        return srsly.msgpack_dumps({**settings, **weights})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Calibration":
         """Raises ValueError if the data is damaged."""
         try:
             msg = loads(data)
-            if msg["format"] != FORMAT:
+            if msg["format"] not in (FORMAT, FIRST_FORMAT):
                 raise ValueError(msg["format"])
+            reader: Reader = "encoder"
+            if msg["format"] == FORMAT:
+                reader = msg["reader"]
+            if reader not in get_args(Reader):
+                raise ValueError(f"nothing is called {reader}"[:200])
             asks, context, right = msg["asks"], msg["context"], msg["right"]
             if (len(context), len(right)) != (N_CONTEXT + 1, N_RIGHT + 1):
                 raise ValueError("there are too many weights, or too few")
             if not all(numpy.isfinite(part).all() for part in (asks, context, right)):
                 raise ValueError("a weight is not finite")
-            calibration = cls(asks, context, right, msg["curve"])
+            calibration = cls(asks, context, right, msg["curve"], reader)
             if {calibration.asks.ndim, calibration.context.ndim} != {1}:
                 raise ValueError("the weights are no vectors")
             if not numpy.isfinite(numpy.array(calibration.curve, dtype="float")).all():
@@ -98,13 +114,13 @@ class Calibration:
         return calibration
 
 
-def asking_features(scores: Scores) -> numpy.ndarray:
+def asking_features(marks: Sequence[Marks], vectors: numpy.ndarray) -> numpy.ndarray:
     """[sentences, width + N_ASKS]: the sentence's vector, log-odds of the spanner's most likely
-    token and of their mean, log of their number."""
-    asked = scores.query.segments.asked
-    own = [(log_odds(a.max()), log_odds(a.mean()), numpy.log(len(a))) for a in asked]
-    vectors = numpy.asarray(scores.sentences)
-    return numpy.hstack([vectors, numpy.array(own, dtype="float32")])
+    token and of their mean, log of their number. vectors: [sentences, width]."""
+    asked = [found.asked for found in marks]
+    shares = numpy.array([(a.max(), a.mean()) for a in asked]).reshape(-1, 2)
+    lengths = numpy.log([len(a) for a in asked])
+    return numpy.column_stack([vectors, log_odds(shares), lengths]).astype("float32")
 
 
 def context_features(alone: numpy.ndarray) -> numpy.ndarray:
@@ -152,5 +168,5 @@ def expit(log_odds: numpy.ndarray) -> numpy.ndarray:
     return 1 / (1 + numpy.exp(-log_odds))
 
 
-def log_odds(probability: float) -> float:
-    return float(numpy.log((probability + SMALL) / (1 - probability + SMALL)))
+def log_odds(probabilities: numpy.ndarray) -> numpy.ndarray:
+    return numpy.log((probabilities + SMALL) / (1 - probabilities + SMALL))

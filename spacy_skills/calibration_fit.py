@@ -8,10 +8,12 @@ import numpy
 import torch
 from spacy.language import Language
 
+from .asking import spanner_vectors
 from .benchmark import make_sentence_doc
 from .calibration import (
     Calibration,
     Point,
+    Reader,
     asking_features,
     context_features,
     expit,
@@ -40,11 +42,12 @@ class Judgements:
     """What the regressions are fitted to: sentences, and pairs of one of them (by its number,
     ascending) and a skill.
 
-    asking, right: features [sentences, …] and [pairs, …]; asks, is_right: what was judged;
-    ad: a number that the sentences of one ad have in common, ascending; text: that of the first
-    ad with the same text.
+    reader: whose vectors are among the features of asking; asking, right: features [sentences, …]
+    and [pairs, …]; asks, is_right: what was judged; ad: a number that the sentences of one ad
+    have in common, ascending; text: that of the first ad with the same text.
     """
 
+    reader: Reader
     asking: numpy.ndarray
     asks: numpy.ndarray
     ad: numpy.ndarray
@@ -78,18 +81,22 @@ def judgements(
     texts = [span.sentence for span, _ in known] + [" ".join(m.words) for m in lines]
     later = nlp.pipe_names[nlp.pipe_names.index(ranker.name) :]
     docs = nlp.pipe((make_sentence_doc(nlp, t) for t in texts), disable=later)
+    reader: Reader = "encoder" if ranker.spanner is None else "spanner"
     asking: list[numpy.ndarray] = []
     right: list[numpy.ndarray] = []
     for scores, _ in ranker.scored(docs):
         first = sum(map(len, asking))
-        asking.append(asking_features(scores))
+        marks = scores.query.segments.marks
+        vectors = spanner_vectors(marks) if reader == "spanner" else scores.sentences
+        asking.append(asking_features(marks, numpy.asarray(vectors)))
         for i, (_, pairs) in enumerate(known[first : first + len(asking[-1])]):
             ranked = look_up(scores, i, numpy.array(list(pairs)))
-            length = len(scores.query.segments.asked[i])
+            length = len(marks[i].asked)
             right.append(right_features(ranked, length))
     asks = [span.asks for span, _ in known] + [_is_marked(m) for m in lines]
     ad = _numbers([None] * len(known) + [m.ad for m in lines])
     found = Judgements(
+        reader=reader,
         asking=numpy.concatenate(asking or [numpy.zeros((0, 1))]),
         asks=numpy.array(asks, dtype=bool),
         ad=ad,
@@ -168,7 +175,9 @@ def fit_calibration(
     )
     held_out = CrossFitted(factor, of_pairs * expit(right))
     curve = precision_curve(held_out.right, found.is_right)
-    fitted = Calibration(asks_weights, context_weights, right_weights, curve)
+    fitted = Calibration(
+        asks_weights, context_weights, right_weights, curve, found.reader
+    )
     return fitted, held_out
 
 

@@ -49,7 +49,7 @@ def propose(
         if calibration is None:
             values = expit(skills.logits.astype("float64"))
         else:
-            values = calibration.right_if_asking(skills, len(segments.asked[i]))
+            values = calibration.right_if_asking(skills, len(segments.marks[i].asked))
         found = [
             _candidate(segments, i, int(row), int(best), float(value), matches[i])
             for row, best, value in zip(skills.rows, skills.best, values)

@@ -13,11 +13,13 @@ from .sentences import split_ad
 
 
 class Marks(NamedTuple):
-    """What a spanner finds in a sentence: spans that ask for a skill, in text order, and for
-    each token the probability that it belongs to one, float32 [tokens]."""
+    """What a spanner finds in a sentence: spans that ask for a skill, in text order, for each
+    token the probability that it belongs to one, float32 [tokens], and a vector of the sentence,
+    float32 [width]."""
 
     spans: list[Span]
     asked: numpy.ndarray
+    vector: numpy.ndarray
 
 
 PhraseFunction = Callable[[Span], list[Span]]
@@ -32,14 +34,13 @@ class Segments:
 
     ``spans[starts[i]]`` is sentence *i*, the spans from there up to ``starts[i + 1]``
     are its pieces, so that "the best piece" is a reduction over one contiguous group.
-    ``asked[i]`` are the spanner's probabilities for the tokens of sentence *i*, zeros where
-    there is no spanner.
+    ``marks[i]`` is what the spanner found in sentence *i*.
     """
 
     docs: list[Doc]
     spans: list[Span] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
-    asked: list[numpy.ndarray] = field(default_factory=list)
+    marks: list[Marks] = field(default_factory=list)
 
     @classmethod
     def from_docs(
@@ -77,12 +78,12 @@ class Segments:
         """These sentences, with the pieces that the phrase function and the spanner found;
         without pieces if the function is None."""
         segments = cls(list({id(s.doc): s.doc for s in sentences}.values()))
-        for sentence, (spans, asked) in zip(sentences, marks, strict=True):
+        for sentence, found in zip(sentences, marks, strict=True):
             segments.starts.append(len(segments.spans))
             segments.spans.append(sentence)
             if phrases is not None:
-                segments.spans += [*phrases(sentence), *spans]
-            segments.asked.append(asked)
+                segments.spans += [*phrases(sentence), *found.spans]
+            segments.marks.append(found)
         return segments
 
     def __len__(self) -> int:
@@ -94,10 +95,12 @@ class Segments:
 
 
 def mark(sentences: Sequence[Span], spanner: Spanner | None) -> list[Marks]:
-    """What the spanner finds in each sentence; nothing if there is none."""
+    """What the spanner finds in each sentence; nothing, and vectors without width, if there is
+    none."""
     if spanner is not None:
         return spanner(sentences)
-    return [Marks([], numpy.zeros(len(s), dtype="float32")) for s in sentences]
+    nothing = numpy.zeros(0, dtype="float32")
+    return [Marks([], numpy.zeros(len(s), dtype="float32"), nothing) for s in sentences]
 
 
 def sentences(doc: Doc) -> list[Span]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.pipeline import TrainablePipe
 from spacy.util import SimpleFrozenList
 
-from .calibration import Calibration
+from .calibration import N_ASKS, Calibration
 from .errors import Errors
 from .finder import NameFinder
 from .parts import SavedParts, join_parts, write_parts
@@ -96,6 +96,7 @@ class SavedRanker(TrainablePipe):
             self.cfg, loaders, key="top_k", exclude=exclude, optional=OPTIONAL_PARTS
         )
         self._check_shapes(exclude)
+        self._check_calibration(exclude)
         saved.check_digests()
         if "model" not in exclude:
             self._check_weights(saved.place("model"))
@@ -146,6 +147,27 @@ class SavedRanker(TrainablePipe):
         if n_rows != n_skills:
             raise ValueError(
                 Errors.S008.format(name=self.name, rows=n_rows, n=n_skills)
+            )
+
+    def _check_calibration(self, exclude: Iterable[str]) -> None:
+        """Raises ValueError if it has not seen vectors such as there are."""
+        calibration, classifiers = self.calibration, self.model.layers[-1]
+        if {"model", "spanner", "calibration"} & set(exclude) or calibration is None:
+            return
+        if not classifiers.has_dim("nI"):
+            return
+        width = classifiers.get_dim("nI")
+        if calibration.reader == "spanner":
+            width = 0 if self.spanner is None else self.spanner.width
+        expected = width + N_ASKS + 1
+        if len(calibration.asks) != expected:
+            raise ValueError(
+                Errors.S915.format(
+                    name=self.name,
+                    reader=calibration.reader,
+                    weights=len(calibration.asks),
+                    expected=expected,
+                )
             )
 
     def _check_weights(self, place: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import srsly
@@ -22,6 +22,7 @@ from transformers import (
 from .compressed import MAX_WEIGHTS, loads, read_bytes
 from .errors import Errors
 from .files import write_file
+from .inference import mean_pool
 from .packed import RECENT_TEXTS, PackedBert, packed_bert, weights_state
 from .phrases import Marks
 from .saved_transformers import check_config, check_files
@@ -34,13 +35,20 @@ OUTSIDE, BEGIN, INSIDE = range(3)
 MAX_WORDPIECES = 256
 SENTENCES_PER_CALL = 64
 
-# A sentence's tokens that have a wordpiece, and their probabilities [tokens, LAYERS, 3].
-Tagged = tuple[list[int], numpy.ndarray]
+
+class Tagged(NamedTuple):
+    """A sentence's tokens that have a wordpiece, their probabilities [tokens, LAYERS, 3], and
+    the mean of the vectors of all its wordpieces [width]."""
+
+    tokens: list[int]
+    tags: numpy.ndarray
+    vector: numpy.ndarray
 
 
 class SkillSpanner:
     """A linear layer on each token's first wordpiece, over the lower layers of a
-    transformer. Called with sentences, it gives the marks of each."""
+    transformer. Called with sentences, it gives the marks of each; a sentence's vector is the
+    mean over its wordpieces."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerFast, transformer: PreTrainedModel
@@ -66,6 +74,11 @@ class SkillSpanner:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         return cls(tokenizer, transformer)
 
+    @property
+    def width(self) -> int:
+        """Of a sentence's vector."""
+        return self.transformer.config.hidden_size
+
     def __call__(self, sentences: Sequence[Span]) -> list[Marks]:
         if not sentences:
             return []
@@ -77,7 +90,7 @@ class SkillSpanner:
                 tagged = self._tag_padded(words)
             else:
                 tagged = self._tag_once(packed, words)
-            return [_marks(*parts) for parts in zip(sentences, tagged)]
+            return [_marks(*pair) for pair in zip(sentences, tagged)]
 
     def _tag_once(self, packed: PackedBert, words: list[list[str]]) -> list[Tagged]:
         """Equal sentences once, and those of late not again."""
@@ -94,16 +107,19 @@ class SkillSpanner:
         states = packed.states(pieces["input_ids"])
         tags = self._logits(torch.cat(states)).softmax(dim=-1).numpy()
         ends = numpy.cumsum([len(state) for state in states])[:-1]
-        for places, part in zip(_first_pieces(pieces), numpy.split(tags, ends)):
-            yield list(places), part[list(places.values())]
+        parts = numpy.split(tags, ends)
+        for places, part, state in zip(_first_pieces(pieces), parts, states):
+            vector = state.mean(dim=0).numpy()
+            yield Tagged(list(places), part[list(places.values())], vector)
 
     def _tag_padded(self, words: list[list[str]]) -> list[Tagged]:
         found = []
         for i in range(0, len(words), SENTENCES_PER_CALL):
-            logits, firsts = self.tag(words[i : i + SENTENCES_PER_CALL])
-            tags = logits.softmax(dim=-1).cpu().numpy()
-            for places, part in zip(firsts, tags):
-                found.append((list(places), part[list(places.values())]))
+            hidden, pieces = self._read_padded(words[i : i + SENTENCES_PER_CALL])
+            tags = self._logits(hidden).softmax(dim=-1).cpu().numpy()
+            vectors = mean_pool(hidden, pieces["attention_mask"]).cpu().numpy()
+            for places, part, vector in zip(_first_pieces(pieces), tags, vectors):
+                found.append(Tagged(list(places), part[list(places.values())], vector))
         return found
 
     def tag(
@@ -111,10 +127,14 @@ class SkillSpanner:
     ) -> tuple[torch.Tensor, list[dict[int, int]]]:
         """Logits [sentences, wordpieces, LAYERS, 3], and for each sentence its tokens
         with their first wordpieces."""
+        hidden, pieces = self._read_padded(words)
+        return self._logits(hidden), _first_pieces(pieces)
+
+    def _read_padded(self, words: Sequence[Sequence[str]]) -> tuple[torch.Tensor, Any]:
+        """Vectors [sentences, wordpieces, width], and the wordpieces."""
         device = next(self.transformer.parameters()).device
         pieces = self._tokenize(words, padding=True, return_tensors="pt").to(device)
-        hidden = self.transformer(**pieces).last_hidden_state.float()
-        return self._logits(hidden), _first_pieces(pieces)
+        return self.transformer(**pieces).last_hidden_state.float(), pieces
 
     def _tokenize(self, words: Sequence[Sequence[str]], **settings: Any) -> Any:
         return self.tokenizer(
@@ -226,11 +246,11 @@ def _first_pieces(pieces: Any) -> list[dict[int, int]]:
 
 
 def _marks(sentence: Span, tagged: Tagged) -> Marks:
-    tokens, tags = tagged
     # Tokens without a wordpiece, such as blanks, belong to no span.
     asked = numpy.zeros(len(sentence), dtype="float32")
-    asked[tokens] = 1 - tags[:, :, OUTSIDE].min(axis=1)
-    return Marks([sentence[a:b] for a, b in decode(tags, tokens)], asked)
+    asked[tagged.tokens] = 1 - tagged.tags[:, :, OUTSIDE].min(axis=1)
+    spans = [sentence[a:b] for a, b in decode(tagged.tags, tagged.tokens)]
+    return Marks(spans, asked, tagged.vector)
 
 
 def decode(scores: numpy.ndarray, tokens: Sequence[int]) -> list[tuple[int, int]]:

@@ -311,6 +311,17 @@ def test_too_few_judgements_are_refused(make_nlp, judged, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("reader, expected", [("encoder", 20), ("spanner", 4)])
+def test_a_calibration_of_other_vectors_is_refused(make_nlp, reader, expected):
+    nlp = make_nlp()
+    ranker = nlp.get_pipe("esco_skills")
+    asks = numpy.zeros(384 + 4)
+    ranker.calibration = Calibration(asks, CONTEXT, numpy.zeros(5), [], reader)
+    data = ranker.to_bytes()
+    with pytest.raises(ValueError, match=f"S915.*{reader}.*388.*{expected} are"):
+        make_nlp().get_pipe("esco_skills").from_bytes(data)
+
+
 @pytest.mark.parametrize("damage", [b"", b"\xff\x00", None])
 def test_damaged_files_are_refused(damage):
     if damage is None:

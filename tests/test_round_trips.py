@@ -25,7 +25,7 @@ OPTIONAL = ("finder", "spanner", "calibration")
 def calibration(bias: float = 3.0) -> Calibration:
     asks = [0.0] * (16 + N_ASKS) + [bias]
     context, right = [1.0, 0, 0, 0, 0, 0, 0], [0.1, 6.0, 0.0, 0.0, -2.0]
-    return Calibration(asks, context, right, [Point(0.5, 0.8)])
+    return Calibration(asks, context, right, [Point(0.5, 0.8)], "spanner")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,7 @@ def test_all_parts_come_back(nlp, tmp_path, way):
     assert new.cfg == old.cfg and new.taxonomy == old.taxonomy
     assert all(getattr(new, part) is not None for part in OPTIONAL)
     assert_array_equal(new.calibration.asks, old.calibration.asks)
+    assert new.calibration.reader == "spanner"
     nodes = zip(old.model.walk(), new.model.walk(), strict=True)
     for node, other in nodes:
         for name in node.param_names:
@@ -119,7 +120,7 @@ def test_what_is_excluded_stays(nlp, make_nlp, tmp_path):
         assert (other.finder == "kept") == (part == "names")
         assert (other.spanner == "kept") == (part == "spanner")
         assert other.cfg["top_k"] == (5 if part == "cfg" else 3)
-        other.from_bytes(ranker.to_bytes(exclude=[part, "vocab"]))
+        other.from_bytes(ranker.to_bytes(exclude=[part, "calibration", "vocab"]))
         assert other.cfg["top_k"] == (5 if part == "cfg" else 3)
         assert len(other.labels) == 11
 

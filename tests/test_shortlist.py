@@ -2,6 +2,7 @@
 
 import numpy
 import pytest
+import torch
 from conftest import uri
 from numpy.testing import assert_allclose
 from thinc.api import NumpyOps
@@ -11,6 +12,7 @@ from spacy_skills.calibration import N_ASKS, N_CONTEXT, N_RIGHT, Calibration
 from spacy_skills.phrases import Segments, make_clause_phrases
 from spacy_skills.shortlist import best_rows, best_skills, look_up
 from spacy_skills.skills import Query, set_skills, skill_classifiers, skill_ranker
+from spacy_skills.spanner import SkillSpanner
 from spacy_skills.vectors import normalise
 
 TEXT = "Bake bread, bake pastry and drive.\nWe pay well.\nInstall cables; dress wounds."
@@ -58,23 +60,28 @@ def test_the_best_skills_are_those_of_the_full_ranking(query, top_k, skill_rate)
         assert ranked.literal.tolist() == expected.literal.tolist()
 
 
-def calibration(width, asks):
-    """P(asks) of each sentence from the first number of its vector, P(right) is a half."""
+def calibration(width, asks, reader):
+    """P(asks) of each sentence from a number of its vector, P(right) is a half."""
     weights = numpy.zeros(width + N_ASKS + 1)
-    weights[0] = asks
+    weights[7 if reader == "spanner" else 0] = asks
     context = numpy.zeros(N_CONTEXT + 1)
     context[0] = 1.0
-    return Calibration(weights, context, numpy.zeros(N_RIGHT + 1), [])
+    return Calibration(weights, context, numpy.zeros(N_RIGHT + 1), [], reader)
 
 
-def test_sentences_that_ask_for_nothing_are_not_ranked(make_nlp):
+@pytest.mark.parametrize("reader", ["encoder", "spanner"])
+def test_sentences_that_ask_for_nothing_are_not_ranked(make_nlp, tiny_encoder, reader):
     nlp = make_nlp(threshold=0.25)
     ranker = nlp.get_pipe("esco_skills")
-    ranker.calibration = calibration(16, asks=20.0)
+    torch.manual_seed(0)
+    ranker.spanner = SkillSpanner.from_base(tiny_encoder, 1)
+    ranker.calibration = calibration(16, asks=20.0, reader=reader)
     doc = nlp.make_doc(TEXT)
     for pipe in ("ad_sentencizer", "esco_matcher"):
         doc = nlp.get_pipe(pipe)(doc)
-    asking = list(asking_sentences([doc], ranker.model, None, ranker.calibration))
+    asking = list(
+        asking_sentences([doc], ranker.model, ranker.spanner, ranker.calibration)
+    )
     shares = [sentence.probability for sentence in asking]
     (candidates,) = ranker.predict([doc])
     given = {sentence.span.text for sentence in asking if sentence.probability >= 0.5}

@@ -96,14 +96,17 @@ def test_any_text_has_spans_within_it(trained, texts):
     nlp = spacy.blank("en")
     docs = [nlp(text) for text in texts]
     sentences = [doc[:] for doc in docs if len(doc)]
-    for sentence, (found, asked) in zip(sentences, trained(sentences)):
-        assert all(sentence.start <= s.start < s.end <= sentence.end for s in found)
-        assert len(asked) == len(sentence)
-        assert ((asked >= 0) & (asked <= 1)).all()
+    for sentence, marks in zip(sentences, trained(sentences)):
+        bounds = [(s.start, s.end) for s in marks.spans]
+        assert all(sentence.start <= a < b <= sentence.end for a, b in bounds)
+        assert len(marks.asked) == len(sentence)
+        assert ((marks.asked >= 0) & (marks.asked <= 1)).all()
+        assert marks.vector.shape == (trained.width,)
 
 
 def test_what_is_marked_is_asked_for(trained):
-    ((_, asked),) = trained([spacy.blank("en")("you bake bread today")[:]])
+    (marks,) = trained([spacy.blank("en")("you bake bread today")[:]])
+    asked = marks.asked
     assert asked[1:3].min() > 0.5 > asked[[0, 3]].max()
 
 
@@ -116,6 +119,18 @@ def test_neighbours_do_not_matter(trained):
     bounds = [[(s.start, s.end) for s in marks.spans] for marks in (alone, among)]
     assert bounds[0] == bounds[1]
     numpy.testing.assert_allclose(among.asked, alone.asked, atol=1e-5)
+    numpy.testing.assert_allclose(among.vector, alone.vector, atol=1e-5)
+
+
+def test_a_sentence_is_the_mean_of_its_wordpieces(trained):
+    nlp = spacy.blank("en")
+    docs = [nlp("you bake bread"), nlp("Java , SQL and driving lorries")]
+    for doc, marks in zip(docs, trained([doc[:] for doc in docs])):
+        pieces = trained.tokenizer(doc.text, return_tensors="pt")
+        hidden = trained.transformer(**pieces).last_hidden_state.detach()
+        expected = hidden[0].mean(dim=0).numpy()
+        # The spanner's products are of eight bits where the CPU has them.
+        numpy.testing.assert_allclose(marks.vector, expected, atol=0.15)
 
 
 def test_excluded_and_repeated_sentences_are_left_out(marked):
