@@ -7,7 +7,7 @@ import numpy
 import torch
 from transformers import PreTrainedModel
 
-from .packed import packed_bert
+from .packable import packed_bert
 
 Precision = Literal["float32", "bfloat16", "int8"]
 TEXTS_PER_CALL = 64
@@ -30,9 +30,7 @@ def text_vectors(
     if precision != "bfloat16":
         packed = packed_bert(transformer, precision == "int8")
     if packed is not None:
-        length = transformer.config.max_position_embeddings
-        ids = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
-        return packed.means(ids)
+        return packed.means(_tokenize(tokenizer, transformer, texts)["input_ids"])
     place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     distinct = list(place)
     vectors = numpy.zeros((len(distinct), transformer.config.hidden_size), "float32")
@@ -49,12 +47,8 @@ def _padded_vectors(
     precision: Precision,
 ) -> numpy.ndarray:
     device = next(transformer.parameters()).device
-    pieces = tokenizer(
-        texts,
-        padding=True,
-        truncation=True,
-        max_length=transformer.config.max_position_embeddings,
-        return_tensors="pt",
+    pieces = _tokenize(
+        tokenizer, transformer, texts, padding=True, return_tensors="pt"
     ).to(device)
     bfloat16 = precision == "bfloat16"
     with (
@@ -63,6 +57,18 @@ def _padded_vectors(
     ):
         hidden = transformer(**pieces).last_hidden_state
         return mean_pool(hidden, pieces["attention_mask"]).cpu().numpy()
+
+
+def _tokenize(
+    tokenizer: Any, transformer: PreTrainedModel, texts: Sequence[str], **settings: Any
+) -> Any:
+    """Wordpieces, no more than there are positions for (as sentence-transformers has it: some
+    configs say -1, and RoBERTa's count positions that no text may use)."""
+    length = tokenizer.model_max_length
+    positions = getattr(transformer.config, "max_position_embeddings", 0)
+    if positions > 0:
+        length = min(length, positions)
+    return tokenizer(list(texts), truncation=True, max_length=length, **settings)
 
 
 def batches_of_like_length(texts: Sequence[str]) -> Iterator[list[int]]:

@@ -5,11 +5,13 @@ Each row of activations is rounded with a scale of its own (as in LLM.int8(), De
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
-# An even number of steps, twice the 63 of a packed ranker: its weights are not rounded again.
+# An even number of steps, twice the 63 of a packed ranker: where nothing shrinks, its weights
+# are not rounded again.
 WEIGHT_LEVELS = 126
 ACTIVATION_LEVELS = 127
 LEAST_GELU = -0.17
@@ -17,9 +19,16 @@ LEAST_GELU = -0.17
 TINY = 1e-12
 
 
+@cache
 def has_int8_products() -> bool:
-    """Whether the CPU has VNNI, as far as this torch can tell."""
-    return bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
+    """Whether the CPU has VNNI, as far as this torch can tell, and its libraries use it: others
+    add up in 16 bits, which are too few for the largest products."""
+    if not getattr(torch.cpu, "_is_vnni_supported", bool)():
+        return False
+    rows = torch.full((16, 384), ACTIVATION_LEVELS, dtype=torch.int8)
+    weights = torch.full((16, 384), WEIGHT_LEVELS, dtype=torch.int8)
+    expected = 384 * ACTIVATION_LEVELS * WEIGHT_LEVELS
+    return bool((torch._int_mm(rows, weights.t()) == expected).all())
 
 
 def round_rows(rows: Tensor, levels: int) -> tuple[Tensor, Tensor]:

@@ -2,27 +2,26 @@
 
 Texts of like length are laid end to end, so that every row of a product is a wordpiece;
 attention looks at texts of one length at a time. Each wordpiece's activations are rounded with a
-scale of their own (as in LLM.int8(), Dettmers et al. 2022, §2.2), so that a text's vectors do not
-depend on the texts beside it.
+scale of their own (as in LLM.int8(), Dettmers et al. 2022, §2.2): the texts beside it change a
+text's vectors by what floats are off, and where that tips a rounding by a step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple, cast
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
 
 import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import BertModel, PreTrainedModel
+from transformers import BertModel
 
-from .int8 import Int8Linear, Int8LinearOfGelu, Linear, has_int8_products
+from .int8 import Int8Linear, Int8LinearOfGelu, Linear
 from .vectors import Recent
 
 # The widest activations of so many wordpieces still lie in a core's cache.
 WORDPIECES_PER_BATCH = 768
-# Texts that are not encoded again when they return: boilerplate, and names. 15 MB.
+# Texts that are not encoded again when they return: boilerplate, and names. 15 MB of vectors.
 RECENT_TEXTS = 8192
 # Texts and wordpieces each that are drawn to see how large activations become.
 SAMPLE = (16, 16)
@@ -61,7 +60,7 @@ class PackedBert:
     def __init__(self, transformer: BertModel, int8: bool) -> None:
         self.embeddings: Any = transformer.embeddings
         self.heads: int = transformer.config.num_attention_heads
-        self._recent: Recent[tuple[int, ...], numpy.ndarray] = Recent(RECENT_TEXTS)
+        self._recent: Recent[bytes, numpy.ndarray] = Recent(RECENT_TEXTS)
         layers: Any = transformer.encoder.layer
         with torch.no_grad():
             self.layers = [_pack_layer(layer) for layer in layers]
@@ -74,7 +73,12 @@ class PackedBert:
         LayerNorm."""
         vocabulary = self.embeddings.word_embeddings.num_embeddings
         draw = torch.Generator().manual_seed(0)
-        sample = torch.randint(vocabulary, SAMPLE, generator=draw).tolist()
+        texts, length = SAMPLE
+        length = min(length, self.embeddings.position_embeddings.num_embeddings)
+        sample = [
+            torch.randint(vocabulary, (length,), generator=draw).numpy()
+            for _ in range(texts)
+        ]
         peaks: list[Tensor] = []
 
         def watched(linear: RowFunction) -> RowFunction:
@@ -98,38 +102,43 @@ class PackedBert:
 
     def means(self, texts: Sequence[Sequence[int]]) -> numpy.ndarray:
         """The mean of each text's vectors, float32 [texts, width]; of equal texts, and of those
-        of late, one is encoded. texts: ids of wordpieces, at least one each."""
-        keys = [tuple(text) for text in texts]
+        of late, one is encoded; zeros for one without wordpieces. texts: ids of wordpieces."""
+        keys = [numpy.array(text, dtype="int64").tobytes() for text in texts]
         return numpy.array(self._recent.fill(keys, self._means))
 
-    def _means(self, texts: list[tuple[int, ...]]) -> numpy.ndarray:
+    def _means(self, keys: list[bytes]) -> list[numpy.ndarray]:
+        texts = [numpy.frombuffer(key, dtype="int64") for key in keys]
         width = self.embeddings.word_embeddings.embedding_dim
-        found = numpy.empty((len(texts), width), dtype="float32")
+        found = numpy.zeros((len(texts), width), dtype="float32")
         for places, groups, hidden in self._batches(texts):
             means = [group.of(hidden).mean(dim=1) for group in groups]
             found[places] = torch.cat(means).numpy()
-        return found
+        # One that is kept would keep all of them.
+        return [vector.copy() for vector in found]
 
     def states(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
-        """The vectors of each text's wordpieces, [wordpieces, width] each."""
+        """The vectors of each text's wordpieces, [wordpieces, width] each. texts: ids."""
         found: dict[int, Tensor] = {}
-        for places, groups, hidden in self._batches(texts):
+        ids = [numpy.array(text, dtype="int64") for text in texts]
+        for places, groups, hidden in self._batches(ids):
             parts = (part for group in groups for part in group.of(hidden).unbind())
             found.update(zip(places, parts))
-        return [found[place] for place in range(len(texts))]
+        nothing = torch.zeros(0, self.embeddings.word_embeddings.embedding_dim)
+        return [found.get(place, nothing) for place in range(len(texts))]
 
     def _batches(
-        self, texts: Sequence[Sequence[int]]
+        self, texts: Sequence[numpy.ndarray]
     ) -> Iterator[tuple[list[int], list[Group], Tensor]]:
         """The places of a batch's texts, their groups, and the rows of their wordpieces."""
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        with torch.inference_mode():
+        order = [place for place, text in enumerate(texts) if len(text)]
+        order.sort(key=lambda place: len(texts[place]))
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             for places in _batches_of(order, [len(text) for text in texts]):
                 batch = [texts[place] for place in places]
                 groups = list(_groups(batch))
                 yield places, groups, self._forward(batch, groups)
 
-    def _forward(self, batch: Sequence[Sequence[int]], groups: list[Group]) -> Tensor:
+    def _forward(self, batch: Sequence[numpy.ndarray], groups: list[Group]) -> Tensor:
         hidden = self._embed(batch)
         for layer in self.layers:
             mixed = self._attend(layer.query_key_value(hidden), groups)
@@ -138,9 +147,10 @@ class PackedBert:
             hidden = layer.second_norm(layer.output(wide).add_(hidden))
         return hidden
 
-    def _embed(self, batch: Sequence[Sequence[int]]) -> Tensor:
-        ids = torch.tensor([piece for text in batch for piece in text])
-        places = torch.tensor([place for text in batch for place in range(len(text))])
+    def _embed(self, batch: Sequence[numpy.ndarray]) -> Tensor:
+        ids = torch.from_numpy(numpy.concatenate(batch))
+        steps = [numpy.arange(len(text)) for text in batch]
+        places = torch.from_numpy(numpy.concatenate(steps))
         table = self.embeddings
         embedded = table.word_embeddings(ids) + table.position_embeddings(places)
         return table.LayerNorm(embedded.add_(table.token_type_embeddings.weight[0]))
@@ -148,7 +158,7 @@ class PackedBert:
     def _attend(self, rows: Tensor, groups: list[Group]) -> Tensor:
         """rows: queries, keys and values beside each other."""
         width = rows.shape[1] // 3
-        mixed = torch.empty(len(rows), width)
+        mixed = rows.new_empty(len(rows), width)
         for group in groups:
             parts = group.of(rows).view(group.texts, group.length, 3, self.heads, -1)
             query, key, value = parts.permute(2, 0, 3, 1, 4)
@@ -202,52 +212,9 @@ def _batches_of(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[i
         yield batch
 
 
-def _groups(batch: Sequence[Sequence[int]]) -> Iterator[Group]:
+def _groups(batch: Sequence[numpy.ndarray]) -> Iterator[Group]:
     start = 0
     for length, texts in groupby(map(len, batch)):
         group = Group(start, sum(1 for _ in texts), length)
         yield group
         start += group.texts * length
-
-
-# By transformer and int8, with the state of the weights that were packed.
-_packed: WeakKeyDictionary[torch.nn.Module, dict[bool, tuple[list, PackedBert]]]
-_packed = WeakKeyDictionary()
-
-
-def packed_bert(transformer: PreTrainedModel, int8: bool) -> PackedBert | None:
-    """The transformer packed as its weights are now, which is done anew when they change. None
-    if it is no plain BERT on the CPU.
-
-    int8: round, if the CPU multiplies bytes faster than floats.
-    """
-    if not _is_plain_bert(transformer):
-        return None
-    int8 = int8 and has_int8_products()
-    state = weights_state(transformer)
-    known = _packed.setdefault(transformer, {})
-    if int8 not in known or known[int8][0] != state:
-        known[int8] = state, PackedBert(cast(BertModel, transformer), int8)
-    return known[int8][1]
-
-
-def forget_texts() -> None:
-    """Start anew: no text has been seen."""
-    _packed.clear()
-
-
-def weights_state(module: torch.nn.Module) -> list[tuple[int, int]]:
-    """What changes when a weight is replaced or changed in place."""
-    return [(p.data_ptr(), p._version) for p in module.parameters()]
-
-
-def _is_plain_bert(transformer: PreTrainedModel) -> bool:
-    config = transformer.config
-    return (
-        type(transformer) is BertModel
-        and transformer.device.type == "cpu"
-        and transformer.dtype == torch.float32
-        and config.hidden_act == "gelu"
-        and getattr(config, "position_embedding_type", "absolute") == "absolute"
-        and not config.is_decoder
-    )

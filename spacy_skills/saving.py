@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What not every ranker has, and the names of their files.
 OPTIONAL_PARTS = frozenset({"names", "spanner", "calibration"})
+# Those of a TransformerEncoder that thinc saves with the weights.
+ENCODER_SETTINGS = frozenset({"frozen", "bfloat16", "int8"})
 
 
 class SavedRanker(TrainablePipe):
@@ -129,11 +131,16 @@ class SavedRanker(TrainablePipe):
     def _load_model(self, data: bytes) -> None:
         # The component may hold other skills, as a pretrained one does.
         clear(self.model.layers[-1])
+        encoder = self.model.layers[0]
+        # The config decides, not what it was when the model was saved; and what is cached is of
+        # other weights.
+        settings = {k: encoder.attrs[k] for k in ENCODER_SETTINGS & set(encoder.attrs)}
         try:
             # Brings torch.
             from .saved_transformers import read_model
 
             self.model.from_dict(read_model(data))
+            encoder.attrs.update(settings, cache=None)
         except Exception as err:
             # What is raised is up to the layers of the model, and what they are made of.
             message = Errors.S007.format(name=self.name, reason=str(err)[:300])

@@ -96,7 +96,7 @@ class RoundedSkills:
             self._vectors, scales = round_rows(exact, WEIGHT_LEVELS)
             self.scales = scales[:, 0]
         else:
-            self._vectors, self.scales = exact, torch.ones(len(exact))
+            self._vectors, self.scales = exact, exact.new_ones(len(exact))
 
     def products(self, unit: Tensor) -> Tensor:
         """[vectors, skills]"""

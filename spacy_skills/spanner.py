@@ -23,7 +23,8 @@ from .compressed import MAX_WEIGHTS, loads, read_bytes
 from .errors import Errors
 from .files import write_file
 from .inference import mean_pool
-from .packed import RECENT_TEXTS, PackedBert, packed_bert, weights_state
+from .packable import WeightsState, packed_bert, weights_state
+from .packed import RECENT_TEXTS, PackedBert
 from .phrases import Marks
 from .saved_transformers import check_config, check_files
 from .vectors import Recent
@@ -57,7 +58,7 @@ class SkillSpanner:
         self.transformer = transformer
         self.head = torch.nn.Linear(transformer.config.hidden_size, LAYERS * 3)
         self._recent: Recent[tuple[str, ...], Tagged] = Recent(RECENT_TEXTS)
-        self._state: tuple[PackedBert, list] | None = None
+        self._state: tuple[PackedBert, WeightsState] | None = None
 
     @classmethod
     def from_base(cls, name: str, layers: int) -> "SkillSpanner":

@@ -16,8 +16,8 @@ from spacy.language import Language
 from .encoder import bundled_minilm
 from .errors import Errors
 from .inference import mean_pool
-from .packed import forget_texts
 from .ranker import SkillRanker
+from .vectors import Recent
 
 TEXTS_PER_CALL = 64
 # What the profiler calls the functions whose share of the time is shown.
@@ -106,7 +106,7 @@ def measure(
     contender has seen the texts before, and each has had one to warm up."""
     for _ in range(rounds):
         for name, contender in found.items():
-            forget_texts()
+            Recent.forget_all()
             contender(texts[:1])
             started = time.perf_counter()
             contender(texts)
@@ -116,7 +116,7 @@ def measure(
 def shares(nlp: Language, texts: Sequence[str]) -> dict[str, float]:
     """Each stage's share of the time with one process, by the profiler, which counts against
     what is written in Python."""
-    forget_texts()
+    Recent.forget_all()
     profile = cProfile.Profile()
     profile.enable()
     for _ in nlp.pipe(texts):

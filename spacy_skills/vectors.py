@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Generic, TypeVar
+from weakref import WeakSet
 
 import numpy
 from thinc.types import Floats2d
@@ -28,9 +29,18 @@ Value = TypeVar("Value")
 class Recent(Generic[Key, Value]):
     """What was found for the texts that were asked for last, a fixed number of them."""
 
+    _instances: "WeakSet[Recent]" = WeakSet()
+
     def __init__(self, size: int) -> None:
         self.size = size
         self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._instances.add(self)
+
+    @classmethod
+    def forget_all(cls) -> None:
+        """No text has been asked for: as measurements of speed need it."""
+        for recent in cls._instances:
+            recent._values.clear()
 
     def fill(
         self, keys: Sequence[Key], find: Callable[[list[Key]], Iterable[Value]]

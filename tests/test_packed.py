@@ -8,7 +8,8 @@ from transformers import AutoModel
 
 from spacy_skills import int8
 from spacy_skills.int8 import Int8Linear, Int8LinearOfGelu, Linear, round_rows
-from spacy_skills.packed import PackedBert, packed_bert
+from spacy_skills.packable import packed_bert
+from spacy_skills.packed import PackedBert
 from spacy_skills.vectors import Recent
 
 rng = numpy.random.default_rng(0)
@@ -71,9 +72,73 @@ def test_changed_weights_are_packed_anew(transformer):
     assert numpy.abs(after - before).max() > 0.01
 
 
-def test_other_architectures_are_not_packed(transformer):
+def relu(transformer):
     transformer.config.hidden_act = "relu"
+
+
+def fewer_heads(transformer):
+    transformer.prune_heads({0: [1]})
+
+
+def hooked(transformer):
+    transformer.encoder.layer[0].register_forward_hook(lambda *args: None)
+
+
+def adapted(transformer):
+    class Adapted(torch.nn.Linear):
+        pass
+
+    transformer.encoder.layer[1].output.dense = Adapted(32, 16)
+
+
+@pytest.mark.parametrize("change", [relu, fewer_heads, hooked, adapted])
+def test_other_architectures_are_not_packed(transformer, change):
+    assert packed_bert(transformer, int8=False) is not None
+    change(transformer)
     assert packed_bert(transformer, int8=False) is None
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_what_users_set_for_torch_does_not_matter(transformer, rounded):
+    expected = PackedBert(transformer, rounded).means(TEXTS)
+    packed = PackedBert(transformer, rounded)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_allclose(packed.means(TEXTS[:3]), expected[:3], atol=1e-4)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert_allclose(packed.means(TEXTS), expected, atol=1e-4)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_texts_without_wordpieces_have_vectors_of_zeros(transformer):
+    packed = PackedBert(transformer, int8=False)
+    means = packed.means([[], [7, 8]])
+    assert not means[0].any() and means[1].any()
+    assert [len(s) for s in packed.states([[7], []])] == [1, 0]
+
+
+def test_weights_loaded_in_inference_mode_are_packed(tiny_encoder):
+    with torch.inference_mode():
+        transformer = AutoModel.from_pretrained(tiny_encoder, add_pooling_layer=False)
+    found = packed_bert(transformer.eval(), int8=False).means(TEXTS[:1])
+    assert_allclose(found[0], hidden(transformer, TEXTS[0]).mean(dim=0), atol=1e-5)
+
+
+@needs_int8
+def test_few_positions_are_enough(transformer):
+    table = transformer.embeddings.position_embeddings
+    transformer.embeddings.position_embeddings = torch.nn.Embedding.from_pretrained(
+        table.weight[:8]
+    )
+    assert PackedBert(transformer, int8=True).means([[7, 8]]).any()
+
+
+def test_vectors_that_are_remembered_stand_alone(transformer):
+    packed = PackedBert(transformer, int8=False)
+    packed.means(TEXTS)
+    kept = list(packed._recent._values.values())
+    assert all(vector.base is None for vector in kept)
 
 
 def test_rounding_is_off_by_half_a_step_at_most():
@@ -120,3 +185,6 @@ def test_recent_finds_each_once_and_keeps_what_was_asked_for_last():
     assert recent.fill(["c", "a"], find) == ["C", "A"]
     assert recent.fill(["b", "d", "e"], find) == ["B", "D", "E"]
     assert asked == [["a", "b"], ["c"], ["b", "d", "e"]]
+    Recent.forget_all()
+    assert recent.fill(["e"], find) == ["E"]
+    assert asked[3:] == [["e"]]

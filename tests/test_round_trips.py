@@ -8,7 +8,7 @@ import pytest
 import spacy
 import torch
 from conftest import uri
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
@@ -108,6 +108,33 @@ def test_components_by_themselves(nlp, make_nlp, tmp_path, name):
             for doc in (other(AD), nlp(AD))
         )
         assert spans == expected
+
+
+def test_the_config_decides_whether_to_round(nlp, tmp_path):
+    nlp.to_disk(tmp_path / "p")
+    for rounds in (True, False):
+        encoder = {"model": {"encoder": {"int8": rounds}}}
+        again = spacy.load(
+            tmp_path / "p", config={"components": {"esco_skills": encoder}}
+        )
+        assert again.get_pipe("esco_skills").model.layers[0].attrs["int8"] is rounds
+
+
+def test_what_was_cached_in_training_is_gone(make_nlp, make_example):
+    nlp, other = make_nlp(), make_nlp()
+    example = make_example(nlp, "in the oven", ["bread"], ["java"])
+    for pipeline in (nlp, other):
+        pipeline.get_pipe("esco_skills").update([example], sgd=nlp.create_optimizer())
+    torch_model = other.get_pipe("esco_skills").model.layers[0].layers[0].transformer
+    with torch.no_grad():
+        torch_model.encoder.layer[0].output.dense.weight.mul_(3)
+    data = other.get_pipe("esco_skills").to_bytes()
+    ranker = nlp.get_pipe("esco_skills").from_bytes(data)
+    fresh = make_nlp().get_pipe("esco_skills").from_bytes(data)
+    (found,), (expected,) = (
+        [logits for _, logits in r.rank([example.predicted])] for r in (ranker, fresh)
+    )
+    assert_allclose(found, expected, atol=1e-4)
 
 
 def test_what_is_excluded_stays(nlp, make_nlp, tmp_path):

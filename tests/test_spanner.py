@@ -2,6 +2,7 @@ import numpy
 import pytest
 import spacy
 import srsly
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -131,6 +132,17 @@ def test_a_sentence_is_the_mean_of_its_wordpieces(trained):
         expected = hidden[0].mean(dim=0).numpy()
         # The spanner's products are of eight bits where the CPU has them.
         numpy.testing.assert_allclose(marks.vector, expected, atol=0.15)
+
+
+def test_a_changed_head_is_noticed(trained):
+    changed = SkillSpanner.from_bytes(trained.to_bytes())
+    sentence = spacy.blank("en")("you bake bread today")[:]
+    assert changed([sentence])[0].spans
+    with torch.no_grad():
+        changed.head.weight.zero_()
+        changed.head.bias.zero_()
+        changed.head.bias[::3] = 5.0
+    assert not changed([sentence])[0].spans
 
 
 def test_excluded_and_repeated_sentences_are_left_out(marked):
