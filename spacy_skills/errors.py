@@ -92,6 +92,11 @@ class Errors(TrainingErrors):
         "Can't write {path}: {reason}. Free some space and run the same again; what was saved "
         "before is left as it was."
     )
+    S025 = (
+        "The calibration of the component '{name}' is of vectors of another {reader}: it has "
+        "{weights} weights, {expected} are needed. Copy the pipeline again, or repeat `spacy "
+        "skills calibrate`."
+    )
     # taxonomy
     S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."
     S102 = (
@@ -340,8 +345,3 @@ class Errors(TrainingErrors):
     S912 = "--precision chooses the threshold, so --threshold would not count. Pass one of them."
     S913 = "There are no ads but the output {path}. Check the path of the ads."
     S914 = "{path} holds no sentence to take the time of. Name ads with text."
-    S915 = (
-        "The calibration of the component '{name}' is of vectors of another {reader}: it has "
-        "{weights} weights, {expected} are needed. Copy the pipeline again, or repeat `spacy "
-        "skills calibrate`."
-    )

@@ -169,7 +169,7 @@ class SavedRanker(TrainablePipe):
         expected = width + N_ASKS + 1
         if len(calibration.asks) != expected:
             raise ValueError(
-                Errors.S915.format(
+                Errors.S025.format(
                     name=self.name,
                     reader=calibration.reader,
                     weights=len(calibration.asks),
