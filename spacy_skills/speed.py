@@ -3,7 +3,6 @@
 import cProfile
 import importlib.util
 import pstats
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from .encoder import bundled_minilm
 from .errors import Errors
 from .inference import mean_pool
 from .packed import forget_texts
+from .peer_server import peak_megabytes as peak_megabytes
 from .ranker import SkillRanker
 
 TEXTS_PER_CALL = 64
@@ -28,6 +28,13 @@ STAGES = {
     "ranking": ("shortlist.py", "_screened"),
     "annotating": ("ranker.py", "set_annotations"),
 }
+
+# What ratios are to: the first of these that is there.
+REFERENCES = (
+    "sentence-transformers, encode",
+    "transformers, encoder alone",
+    "spacy-skills",
+)
 
 Contender = Callable[[Sequence[str]], object]
 
@@ -134,8 +141,3 @@ def shares(nlp: Language, texts: Sequence[str]) -> dict[str, float]:
     }
     found = {stage: seconds / total for stage, seconds in by_stage.items()}
     return {**found, "other": 1 - sum(found.values())}
-
-
-def peak_megabytes() -> float:
-    """The most memory this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

