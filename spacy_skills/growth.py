@@ -25,23 +25,24 @@ WARM_UP = "Bake bread."
 
 
 class Cost(NamedTuple):
-    """Of the work, not of loading. peak_megabytes: the most memory above what the process held
-    before the work."""
+    """Of the work, not of loading: the time, and what memory the process held before and at
+    most."""
 
     seconds: float
+    megabytes_before: float
     peak_megabytes: float
 
 
 @contextmanager
 def _costs() -> Iterator[list[float]]:
-    """Seconds and megabytes of what is done in this context, afterwards."""
-    # Loading takes more than what is loaded. Linux alone can forget the peak.
+    """The parts of the cost of what is done in this context, once it is done."""
+    # Unpacking takes more than what is unpacked. Linux alone can forget the peak.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     before, started = peak_megabytes(), time.perf_counter()
     found: list[float] = []
     yield found
-    found += time.perf_counter() - started, peak_megabytes() - before
+    found += time.perf_counter() - started, before, peak_megabytes()
 
 
 def write_distinct(source: Path, target: Path, n: int, text_field: str) -> int:

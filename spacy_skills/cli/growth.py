@@ -139,12 +139,13 @@ def _print(rows: list[dict[str, Any]]) -> None:
             f"{row['sentences']:,}",
             f"{row['seconds']:,.1f}",
             f"{row['sentences'] / row['seconds']:,.0f}",
+            f"{row['megabytes_before']:,.0f}",
             f"{row['peak_megabytes']:,.0f}",
         )
         for row in sorted(rows, key=lambda row: (row["task"], row["size"]))
     ]
-    header = ("", "sentences", "seconds", "sentences/s", "MB added")
-    aligns = ("l", "r", "r", "r", "r")
+    header = ("", "sentences", "seconds", "sentences/s", "MB before", "MB at most")
+    aligns = ("l", *("r" for _ in header[1:]))
     msg.table(cells, header=header, divider=True, aligns=aligns)
 
 
@@ -153,7 +154,7 @@ def _draw(rows: list[dict[str, Any]]) -> bytes:
 
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots(1, 2)
-    titles = {"seconds": "seconds", "peak_megabytes": "MB above what is loaded"}
+    titles = {"seconds": "seconds", "peak_megabytes": "MB at most"}
     for panel, (key, title) in zip(axes, titles.items()):
         for task in TASKS:
             points = sorted(
