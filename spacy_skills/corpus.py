@@ -230,9 +230,13 @@ _process_worker: _Worker | None = None
 def _start_process(worker: _Worker) -> None:
     global _process_worker
     _process_worker = worker
-    # Ctrl-C is for the parent, which then ends its workers; if it is killed, they would
-    # wait for ever.
+    # Ctrl-C is for the parent, which then ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this process when its parent is killed, for which it would wait for ever."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

@@ -345,3 +345,17 @@ class Errors(TrainingErrors):
     S912 = "--precision chooses the threshold, so --threshold would not count. Pass one of them."
     S913 = "There are no ads but the output {path}. Check the path of the ads."
     S914 = "{path} holds no sentence to take the time of. Name ads with text."
+    S915 = (
+        "The peer {python} {what}\nGive --peer the python of an environment that has "
+        "esco-skill-extractor:\npython -m venv peer && peer/bin/pip install "
+        "esco-skill-extractor"
+    )
+    S916 = "Can't grow a pipeline of {own:,} skills to {n:,}. Give --skills a larger number."
+    S917 = (
+        "{path} holds something else, or results of another pipeline, version or other "
+        "sentences. Choose another --output, or delete it to begin anew."
+    )
+    S918 = (
+        "The process that was {task} {n:,} sentences was stopped, perhaps for want of memory. "
+        "Run it again, with smaller numbers (--size); what is done is kept."
+    )

@@ -19,6 +19,7 @@ from . import (
     encoder,  # noqa: F401
     explain,  # noqa: F401
     extract,  # noqa: F401
+    growth,  # noqa: F401
     names,  # noqa: F401
     negatives,  # noqa: F401
     pack,  # noqa: F401

