@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from .ads import Ad, OnError
 from .annotations import SkillRecord
 from .errors import Errors
-from .lines import MAX_LINE
+from .lines import MAX_LINE, whole_lines
 from .markup import Markup, plain_text
 
 FORMAT = "spacy_skills.Extraction.v1"
@@ -54,8 +54,25 @@ def extract_skills(
     done: sources of records that there are already. markup: of all ads, if it is not what each
     says itself. What UTF-8 can't hold is replaced in texts and sources. An ad that fails is reported to
     on_error and left out; the others of its batch are annotated again by themselves, and come
-    last.
+    last. So is one with more skills than a line may hold (MAX_LINE).
     """
+    for record in _extract(nlp, ads, on_error, done, markup, n_process):
+        if len(_dump(record)) <= MAX_LINE:
+            yield record
+        else:
+            reason = f"with its skills it takes more than {MAX_LINE:,} bytes"
+            message = Errors.S907.format(source=record["source"], reason=reason)
+            on_error(ValueError(message))
+
+
+def _extract(
+    nlp: Language,
+    ads: Iterable[Ad],
+    on_error: OnError,
+    done: Collection[str],
+    markup: Markup | None,
+    n_process: int,
+) -> Iterator[AdRecord]:
     failed: list[tuple[str, str]] = []
     todo = (ad for ad in map(_encodable, ads) if ad.source not in done)
     texts = _texts(nlp, todo, markup, on_error)
@@ -156,9 +173,7 @@ class Journal:
         """Read what is there, cut off what can't be kept, return the length of the rest."""
         self._file.seek(0)
         end = 0
-        for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n"):
-                break
+        for number, line in enumerate(whole_lines(self._file, self.path), 1):
             if number > 1:
                 self.done.add(_parse(line, self.path, number)["source"])
             elif line != _dump(header):

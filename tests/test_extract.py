@@ -281,6 +281,27 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path):
     assert row["uri"] == "u" and row["score"] == "0.9"
 
 
+def test_no_record_is_too_long_to_be_read_again(pipeline, ads, tmp_path, monkeypatch):
+    for place in ("extraction", "lines"):
+        monkeypatch.setattr(f"spacy_skills.{place}.MAX_LINE", 600)
+    srsly.write_jsonl(ads, [{"text": "SQL"}, {"text": "Bake bread.\n" * 9}])
+    output = tmp_path / "skills.jsonl"
+    result = run(ads, "-o", output, "-p", pipeline)
+    assert result.exit_code == command.SKIPPED, result.output
+    assert "S907" in result.output and "ads.jsonl:2" in result.output
+    assert [record["text"] for record in read_records(output)] == ["SQL"]
+
+
+def test_a_run_of_very_many_files_can_go_on(pipeline, tmp_path, seen):
+    folder = tmp_path / "ads"
+    folder.mkdir()
+    for i in range(200):
+        (folder / f"{i}.txt").write_text("SQL")
+    interrupt(seen, folder, "-o", tmp_path / "skills.jsonl", "-p", pipeline)
+    with (tmp_path / "skills.jsonl.unfinished").open("rb") as file:
+        assert len(file.readline()) < 1000
+
+
 def test_nothing_but_bad_ads_is_a_failure(pipeline, tmp_path):
     (tmp_path / "a.jsonl").write_text("no json", encoding="utf8")
     result = run(tmp_path / "a.jsonl", "-p", pipeline)

@@ -20,6 +20,7 @@ from ..benchmark import make_sentence_doc, read_benchmarks
 from ..errors import Errors
 from ..esco import load_taxonomy
 from ..files import write_file
+from ..lines import read_json
 from ..scorer import METRICS, sentence_scores
 from ..taxonomy import Taxonomy
 from . import skills_cli
@@ -154,10 +155,7 @@ def run_benchmark(
 
 def read_counts(path: Path) -> dict[str, int]:
     """The corpus' labels.json. Raises OSError or ValueError."""
-    try:
-        counts = srsly.read_json(path)
-    except ValueError as err:
-        raise ValueError(Errors.S410.format(path=path)) from err
+    counts = read_json(path)
     if not isinstance(counts, dict) or not all(
         isinstance(n, int) for n in counts.values()
     ):

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -143,7 +144,8 @@ def extract_cli(
                 typer.echo(srsly.json_dumps(record))
                 n += 1
         else:
-            n = _save(find, output, about, overwrite)
+            resumable = STDIN not in files
+            n = _save(find, output, about, overwrite=overwrite, resumable=resumable)
             typer.echo(f"Saved the skills of {n:,} ads to {output}", err=True)
     except KeyboardInterrupt:
         _stop("Interrupted.", INTERRUPTED)
@@ -170,9 +172,13 @@ def _files(ads: Iterable[str], output: Path | None) -> list[Path]:
     return list(files.values())
 
 
-def _states(files: Iterable[Path]) -> dict[str, Any]:
+def _states(files: Iterable[Path]) -> str:
     """By what a later run sees whether the files are the same; what comes from stdin never is."""
-    return {str(file): uuid4().hex if file == STDIN else _state(file) for file in files}
+    digest = blake2b(digest_size=16)
+    for file in files:
+        state = uuid4().hex if file == STDIN else _state(file)
+        digest.update(repr((str(file), state)).encode())
+    return digest.hexdigest()
 
 
 def _state(file: Path) -> tuple[int, int]:
@@ -206,7 +212,9 @@ def _save(
     find: Callable[[Collection[str]], Iterator[AdRecord]],
     output: Path,
     settings: dict[str, Any],
+    *,
     overwrite: bool,
+    resumable: bool,
 ) -> int:
     """Write the output when all ads have been read; until then a journal beside it."""
     writer(output)
@@ -225,7 +233,7 @@ def _save(
                     progress.update()
             write_records(output, journal.records())
     except KeyboardInterrupt:
-        if str(STDIN) in settings["ads"]:
+        if not resumable:
             raise
         _stop("Interrupted. Run the same command again to go on.", INTERRUPTED)
     unfinished.unlink()
