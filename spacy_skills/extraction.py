@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from .ads import Ad, OnError
 from .annotations import SkillRecord
 from .errors import Errors
-from .lines import MAX_LINE, whole_lines
+from .lines import MAX_LINE, MAX_MARKDOWN, whole_lines
 from .markup import Markup, plain_text
 
 FORMAT = "spacy_skills.Extraction.v1"
@@ -101,7 +101,12 @@ def _texts(
     nlp: Language, ads: Iterable[Ad], markup: Markup | None, on_error: OnError
 ) -> Iterator[tuple[str, str]]:
     for ad in ads:
-        text = plain_text(ad.text, markup or ad.markup)
+        how = markup or ad.markup
+        if how == "markdown" and len(ad.text.encode()) > MAX_MARKDOWN:
+            reason = f"more than {MAX_MARKDOWN:,} bytes of Markdown"
+            on_error(ValueError(Errors.S907.format(source=ad.source, reason=reason)))
+            continue
+        text = plain_text(ad.text, how)
         if len(text) > nlp.max_length:
             reason = f"{len(text):,} characters, more than nlp.max_length allows"
             on_error(ValueError(Errors.S907.format(source=ad.source, reason=reason)))

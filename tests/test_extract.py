@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from spacy_skills.cli import extract as command
 from spacy_skills.cli import skills_cli
 from spacy_skills.extraction import read_records
+from spacy_skills.lines import MAX_MARKDOWN
 from spacy_skills.tables import write_records
 
 ADS = ["You bake bread.", "Install electrical wiring; drive trucks.", "Nothing here"]
@@ -279,6 +280,23 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path):
     cells = [row[k] for k in ("source", "name", "type", "reuse_level", "evidence")]
     assert cells == ["'\tad", "'=1+2", "'-a", "'+b", "'@SUM"]
     assert row["uri"] == "u" and row["score"] == "0.9"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_markdown_has_its_limit_whatever_the_file_is_called(pipeline, tmp_path, name):
+    small, large = "# Bake bread", "# Bake bread\n" * (MAX_MARKDOWN // 13 + 1)
+    path = tmp_path / "ads" / name
+    path.parent.mkdir()
+    (path.parent / "b.txt").write_text(small)
+    if name == "a.txt":
+        path.write_text(large)
+    else:
+        srsly.write_jsonl(path, [{"text": large}])
+    result = run(path.parent, "-p", pipeline, "--markup", "markdown")
+    assert result.exit_code == command.SKIPPED
+    assert "S907" in result.output and f"{name}:1" in result.output
+    assert "Markdown" in result.output
+    assert json.loads(result.stdout)["text"] == "Bake bread"
 
 
 def test_no_record_is_too_long_to_be_read_again(pipeline, ads, tmp_path, monkeypatch):
