@@ -20,6 +20,7 @@ from .annotations import SkillRecord
 from .errors import Errors
 from .lines import MAX_LINE, MAX_MARKDOWN, whole_lines
 from .markup import Markup, plain_text
+from .unbroken import make_doc
 
 FORMAT = "spacy_skills.Extraction.v1"
 # Ads that are annotated together.
@@ -84,7 +85,7 @@ def _extract(
         yield from _annotate(nlp, texts, failed, n_process)
     for text, source in failed:
         try:
-            yield _record(nlp(text), source)
+            yield _record(nlp(make_doc(nlp, text)), source)
         except Exception as err:
             message = Errors.S907.format(source=source, reason=repr(err)[:300])
             on_error(ValueError(message))
@@ -123,10 +124,15 @@ def _annotate(
     """The records of all but the ads of batches that failed, which are put on the list."""
     waiting: dict[str, str] = {}
 
-    def remember() -> Iterator[tuple[str, str]]:
+    def remember() -> Iterator[tuple[Doc, str]]:
         for text, source in texts:
             waiting[source] = text
-            yield text, source
+            try:
+                doc = make_doc(nlp, text)
+            except Exception:
+                # It would end the pipe.
+                continue
+            yield doc, source
 
     handler = nlp.default_error_handler
     nlp.set_error_handler(_pass_over)  # type: ignore[arg-type]
