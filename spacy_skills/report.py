@@ -31,6 +31,11 @@ class Count(NamedTuple):
     ads: int
     share: float
 
+    @property
+    def leads_to_the_web(self) -> bool:
+        """Whether the URI is safe to click on: others may run code or open files."""
+        return self.uri.lower().startswith(("http://", "https://"))
+
 
 @dataclass
 class Demand:

@@ -84,6 +84,30 @@ def test_names_of_skills_are_no_html():
     assert page.count(COLOURS["name"]) == 5
 
 
+@pytest.mark.parametrize(
+    "address,is_link",
+    [
+        ("http://data.europa.eu/esco/skill/1", True),
+        ("HTTPS://example.org/1", True),
+        ("javascript:alert(1)", False),
+        (" JavaScript:alert(1)", False),
+        ("java\nscript:alert(1)", False),
+        ("data:text/html,<script>alert(1)</script>", False),
+        ("file:///etc/passwd", False),
+        ("vbscript:x", False),
+        ("//example.org", False),
+        ("bread", False),
+    ],
+)
+def test_only_addresses_of_the_web_are_links(address, is_link):
+    found = skill("bake bread", [], (28, 38, "name")) | {"uri": address}
+    record = {"source": "a", "text": AD, "skills": [found]}
+    page = render_report([record], title="t", max_ads=1)
+    links = re.findall(r'href="([^"]*)"', page)
+    assert links == [address] * 2 * is_link
+    assert page.count("bake bread") >= 3
+
+
 def test_evidence_that_begins_with_the_number_in_a_list_is_shown():
     text = "1. Bake bread\n2. Drive trucks"
     record = {
