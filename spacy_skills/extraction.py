@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from .ads import Ad, OnError
 from .annotations import SkillRecord
 from .errors import Errors
+from .files import naming_full_disk
 from .lines import MAX_LINE, MAX_MARKDOWN, whole_lines
 from .markup import Markup, plain_text
 from .unbroken import make_doc
@@ -209,8 +210,10 @@ class Journal:
         yield from read_records(self.path, first=2)
 
     def _write(self, content: Any) -> None:
-        self._file.write(_dump(content))
-        self._file.flush()
+        # Not forced to the disk for every ad: what a power cut takes is found again.
+        with naming_full_disk(self.path):
+            self._file.write(_dump(content))
+            self._file.flush()
 
 
 def _dump(content: Any) -> bytes:

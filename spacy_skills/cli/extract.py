@@ -1,5 +1,6 @@
 """``python -m spacy skills extract``: the skills of ads, as JSON lines or a table."""
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
@@ -159,14 +160,15 @@ def extract_cli(
 def _files(ads: Iterable[str], output: Path | None) -> list[Path]:
     """All files of ads, each once and without what an earlier run has written, and STDIN.
     Raises ValueError if there is a path without any, before hours of reading others."""
-    own = None if output is None else output.resolve()
-    files: dict[Path, Path] = {}
+    own = None if output is None else os.path.realpath(output)
+    files: dict[str, Path] = {}
     for path in map(Path, ads):
-        if path.resolve() == own:
+        if os.path.realpath(path) == own:
             raise ValueError(Errors.S911.format(path=path))
         for file in [STDIN] if path == STDIN else find_ad_files(path):
-            if file.resolve() != own:
-                files.setdefault(file.resolve(), file)
+            real = os.path.realpath(file)
+            if real != own:
+                files.setdefault(real, file)
     if not files:
         raise ValueError(Errors.S913.format(path=output))
     return list(files.values())

@@ -9,7 +9,7 @@ import numpy
 import srsly
 
 from ..errors import Errors
-from ..files import naming_full_disk
+from ..files import naming_full_disk, sync
 from ..lines import MAX_HELD, whole_lines
 from ..scorer import METRICS
 from .design import Run
@@ -72,6 +72,7 @@ class Results:
         line = srsly.json_dumps(record)
         with naming_full_disk(self.path), self.path.open("ab") as file:
             file.write(f"{line}\n".encode())
+            sync(file)
         # As it will be read: the last bits of a number may not come back.
         self._records[record["key"]] = srsly.json_loads(line)
 
