@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -236,7 +236,19 @@ def read_records(path: Path, first: int = 1) -> Iterator[AdRecord]:
 
 def _parse(line: bytes, path: Path, number: int) -> AdRecord:
     try:
-        return _SHAPE.validate_json(line, strict=True)
-    except ValidationError as err:
+        record = _SHAPE.validate_json(line, strict=True)
+        _check_places(record)
+    # Of pydantic's too.
+    except ValueError as err:
         message = Errors.S906.format(path=path, line=number)
         raise ValueError(message) from err
+    return record
+
+
+def _check_places(record: AdRecord) -> None:
+    """Raises ValueError for evidence outside the text."""
+    length = len(record["text"])
+    for skill in record["skills"]:
+        for evidence in skill["evidence"]:
+            if not 0 <= evidence["start"] <= evidence["end"] <= length:
+                raise ValueError(evidence)

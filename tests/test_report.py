@@ -1,6 +1,7 @@
 """What people look at: the report, explanations, and the measure of silence."""
 
 import re
+from time import process_time
 
 import pytest
 import srsly
@@ -137,6 +138,31 @@ def test_report_command(tmp_path):
     )
 
 
+def test_the_page_does_not_replace_what_it_is_made_from(tmp_path):
+    path = tmp_path / "skills.jsonl"
+    srsly.write_jsonl(path, RECORDS)
+    (tmp_path / "link").symlink_to(path)
+    before = path.read_bytes()
+    for output in (path, tmp_path / "link"):
+        call = ["report", str(path), str(output)]
+        result = CliRunner().invoke(skills_cli, call)
+        assert result.exit_code == 1 and "S915" in result.output
+        assert path.read_bytes() == before
+
+
+def test_the_page_takes_linear_time_in_the_evidence():
+    # Of line breaks, so that displaCy has nothing to draw.
+    n = 20_000
+    found = skill("bake bread", [], *[(i, i + 1, "name") for i in range(n)])
+    text = "\n" * n + "We are closed.\n" * n
+    start = process_time()
+    page = render_report(
+        [{"source": "a", "text": text, "skills": [found]}], title="t", max_ads=1
+    )
+    assert page.count('<p class="silent">') == n
+    assert process_time() - start < 5
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -148,6 +174,10 @@ def test_report_command(tmp_path):
         '{"source": "a", "text": "b", "skills": [{"name": "c"}]}',
         srsly.json_dumps(RECORDS[0]).replace('"start":28', '"start":null'),
         srsly.json_dumps(RECORDS[0]).replace('"words"', '"other"'),
+        srsly.json_dumps(RECORDS[0]).replace('"start":28', '"start":39'),
+        srsly.json_dumps(RECORDS[0]).replace('"start":28', '"start":-1'),
+        srsly.json_dumps(RECORDS[0]).replace('"end":65', '"end":66'),
+        "[" * 10**5,
     ],
 )
 def test_records_of_another_file_are_refused(tmp_path, line):
@@ -193,6 +223,16 @@ def test_explain_command(nlp, tmp_path):
         assert part in result.output
     result = CliRunner().invoke(skills_cli, [*call, "--skill", "no skill"])
     assert result.exit_code == 1 and "S506" in result.output
+
+
+def test_explain_takes_any_bytes(nlp, tmp_path):
+    nlp.to_disk(tmp_path)
+    # As a program in the locale C is given it, and what is no UTF-8 in any.
+    text = b"Bake \xc3\xa9 \xff bread".decode("ascii", "surrogateescape")
+    call = ["explain", text, "-p", str(tmp_path)]
+    result = CliRunner().invoke(skills_cli, call)
+    assert result.exit_code == 0, result.output
+    assert "Bake é \ufffd bread" in result.output
 
 
 def sentence(text, *tags, ad=None):
