@@ -18,6 +18,13 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         partial.write_bytes(content)
 
 
+def keep_inputs(output: Path, *inputs: Path) -> None:
+    """Raises ValueError if the output is one of the files that are read."""
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise ValueError(Errors.S915.format(path=output))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to instead: what is there afterwards becomes the file, unless there was

@@ -19,7 +19,7 @@ from ..baselines import Ranker, make_baselines
 from ..benchmark import make_sentence_doc, read_benchmarks
 from ..errors import Errors
 from ..esco import load_taxonomy
-from ..files import write_file
+from ..files import keep_inputs, write_file
 from ..lines import read_json
 from ..scorer import METRICS, sentence_scores
 from ..taxonomy import Taxonomy
@@ -77,6 +77,8 @@ def benchmark_cli(
     """
     setup_gpu(use_gpu)
     try:
+        if output is not None:
+            keep_inputs(output, *filter(None, (benchmark, counts, taxonomy)))
         results = run_benchmark(
             pipeline,
             benchmark,
@@ -173,7 +175,7 @@ class PipelineRanker:
         for doc, ranked in zip_longest(docs, self.component.rank(docs)):
             if doc is None or ranked is None or len(ranked[0]) != len(doc):
                 text = (ranked[0].doc if doc is None else doc).text
-                raise ValueError(Errors.S407.format(sentence=text))
+                raise ValueError(Errors.S407.format(sentence=text[:200]))
             yield ranked[1]
 
 
