@@ -347,4 +347,4 @@ class Errors(TrainingErrors):
     S912 = "--precision chooses the threshold, so --threshold would not count. Pass one of them."
     S913 = "There are no ads but the output {path}. Check the path of the ads."
     S914 = "{path} holds no sentence to take the time of. Name ads with text."
-    S915 = "The output {path} is one of the files to read. Choose another one."
+    S919 = "The output {path} is one of the files to read. Choose another one."

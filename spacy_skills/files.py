@@ -22,7 +22,7 @@ def keep_inputs(output: Path, *inputs: Path) -> None:
     """Raises ValueError if the output is one of the files that are read."""
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
-            raise ValueError(Errors.S915.format(path=output))
+            raise ValueError(Errors.S919.format(path=output))
 
 
 @contextmanager

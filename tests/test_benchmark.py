@@ -287,10 +287,10 @@ def test_no_command_replaces_what_it_reads(run, write, taxonomy_path):
     folder, invoke = run
     path = write(SPANS_CSV)
     code, printed = invoke(folder, path, "--no-baselines", "-o", path)
-    assert code == 1 and "S915" in printed
+    assert code == 1 and "S919" in printed
     arguments = ["convert", str(path), str(path), "--taxonomy", str(taxonomy_path)]
     result = CliRunner().invoke(app, ["skills", *arguments])
-    assert result.exit_code == 1 and "S915" in result.output
+    assert result.exit_code == 1 and "S919" in result.output
     assert path.read_text(encoding="utf8") == SPANS_CSV
 
 

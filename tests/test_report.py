@@ -146,7 +146,7 @@ def test_the_page_does_not_replace_what_it_is_made_from(tmp_path):
     for output in (path, tmp_path / "link"):
         call = ["report", str(path), str(output)]
         result = CliRunner().invoke(skills_cli, call)
-        assert result.exit_code == 1 and "S915" in result.output
+        assert result.exit_code == 1 and "S919" in result.output
         assert path.read_bytes() == before
 
 
