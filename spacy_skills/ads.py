@@ -129,7 +129,7 @@ def _jsonl_ad(line: str, lines: Lines, text_field: str) -> Ad | ValueError:
     text = record.get(text_field, 0)
     if text is not None and not isinstance(text, str):
         keys = [key[:40] for key in record if isinstance(record[key], str)]
-        found = ", ".join(keys[:20])
+        found = ", ".join(keys[:20]) or "nothing"
         message = Errors.S307.format(
             path=lines.path, line=lines.number, field=text_field, found=found
         )

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import NonNegativeInt, TypeAdapter
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
@@ -23,6 +24,7 @@ from . import __version__
 from .ads import find_ad_files
 from .errors import Errors
 from .files import write_file
+from .lines import read_json
 from .matcher import SkillMatcher
 from .sentences import NearDuplicates, read_sentences
 from .shards import cached_msgpack_hooks, empty_shard
@@ -62,7 +64,7 @@ def build_corpus(
     same settings, goes on after the last shard; one that is done returns its report.
 
     Raises ValueError for unreadable ads (see `ads.read_ads`), no match at all (S313)
-    and an output folder that holds something else (S311, S312); RuntimeError if a
+    and an output folder that holds something else (S311, S312, S326); RuntimeError if a
     process was killed (S315).
     """
     if shard_size < 1:
@@ -105,7 +107,7 @@ def build_corpus(
                 progress.update(labelled.sentences)
                 output.add(labelled)
         output.finish(sentences, matcher)
-    return json.loads(output.report_path.read_text(encoding="utf8"))
+    return read_json(output.report_path)
 
 
 def _find_matcher(nlp: Language) -> SkillMatcher:
@@ -255,8 +257,8 @@ class _Output:
 
     path: Path
     settings: dict[str, Any]
-    sentences: int = 0
-    shards: int = 0
+    sentences: NonNegativeInt = 0
+    shards: NonNegativeInt = 0
     n_docs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
     pairs: int = 0
     train_counts: dict[str, int] = field(default_factory=dict)
@@ -272,17 +274,30 @@ class _Output:
         """Start in an empty folder, or go on where a call with these settings ended."""
         output = cls(path, settings)
         if output._progress_path.exists():
-            saved = json.loads(output._progress_path.read_text(encoding="utf8"))
-            old = saved["settings"]
-            changed = [key for key in settings if old.get(key) != settings[key]]
-            if not changed:
-                return cls(path, **saved)
-            if not overwrite:
-                message = Errors.S311.format(path=path, changed=", ".join(changed))
-                raise ValueError(message)
+            try:
+                return cls._resume(output._progress_path, settings)
+            except ValueError:
+                if not overwrite:
+                    raise
             output._clear()
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(Errors.S312.format(path=path))
+        return output
+
+    @classmethod
+    def _resume(cls, progress_path: Path, settings: dict[str, Any]) -> "_Output":
+        """Raises ValueError if the progress is of other settings, or damaged."""
+        path = progress_path.parent
+        try:
+            saved = {"path": path, **read_json(progress_path)}
+            output = TypeAdapter(cls).validate_python(saved)
+        except (TypeError, ValueError) as err:
+            raise ValueError(Errors.S326.format(path=progress_path)) from err
+        old = output.settings
+        changed = [key for key in settings if old.get(key) != settings[key]]
+        if changed:
+            message = Errors.S311.format(path=path, changed=", ".join(changed))
+            raise ValueError(message)
         return output
 
     def _clear(self) -> None:

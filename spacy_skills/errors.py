@@ -234,6 +234,9 @@ class Errors(TrainingErrors):
         "'{path}' holds more than {limit:,} bytes (after line {line}), compressed or not. Split "
         "it into several files, or name the right one."
     )
+    S320 = (
+        "'{path}' is damaged or no JSON: {error}. Name the right file, or make it anew."
+    )
     S321 = (
         "'spacy_skills.DistantCorpus.v1' has no path. Set it in the config ([paths]) or on "
         "the command line (--paths.train, --paths.dev)."
@@ -254,6 +257,10 @@ class Errors(TrainingErrors):
         "The corpus file '{path}' has a sentence with a skill in doc.spans['{key}'], but was "
         "given as unlabelled. Name the folder `unlabelled` of `skills corpus "
         "--unlabelled-share`."
+    )
+    S326 = (
+        "'{path}' is damaged, so this corpus can't be gone on with. Build it anew with "
+        "overwrite=True (on the command line --overwrite)."
     )
     # scorer and benchmark
     S401 = (
@@ -359,3 +366,4 @@ class Errors(TrainingErrors):
         "The process that was {task} {n:,} sentences was stopped, perhaps for want of memory. "
         "Run it again, with smaller numbers (--size); what is done is kept."
     )
+    S919 = "The output {path} is one of the files to read. Choose another one."

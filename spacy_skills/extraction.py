@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -18,8 +18,10 @@ from typing_extensions import TypedDict
 from .ads import Ad, OnError
 from .annotations import SkillRecord
 from .errors import Errors
-from .lines import MAX_LINE
+from .files import naming_full_disk
+from .lines import MAX_LINE, MAX_MARKDOWN, whole_lines
 from .markup import Markup, plain_text
+from .unbroken import make_doc
 
 FORMAT = "spacy_skills.Extraction.v1"
 # Ads that are annotated together.
@@ -54,8 +56,25 @@ def extract_skills(
     done: sources of records that there are already. markup: of all ads, if it is not what each
     says itself. What UTF-8 can't hold is replaced in texts and sources. An ad that fails is reported to
     on_error and left out; the others of its batch are annotated again by themselves, and come
-    last.
+    last. So is one with more skills than a line may hold (MAX_LINE).
     """
+    for record in _extract(nlp, ads, on_error, done, markup, n_process):
+        if len(_dump(record)) <= MAX_LINE:
+            yield record
+        else:
+            reason = f"with its skills it takes more than {MAX_LINE:,} bytes"
+            message = Errors.S907.format(source=record["source"], reason=reason)
+            on_error(ValueError(message))
+
+
+def _extract(
+    nlp: Language,
+    ads: Iterable[Ad],
+    on_error: OnError,
+    done: Collection[str],
+    markup: Markup | None,
+    n_process: int,
+) -> Iterator[AdRecord]:
     failed: list[tuple[str, str]] = []
     todo = (ad for ad in map(_encodable, ads) if ad.source not in done)
     texts = _texts(nlp, todo, markup, on_error)
@@ -67,7 +86,7 @@ def extract_skills(
         yield from _annotate(nlp, texts, failed, n_process)
     for text, source in failed:
         try:
-            yield _record(nlp(text), source)
+            yield _record(nlp(make_doc(nlp, text)), source)
         except Exception as err:
             message = Errors.S907.format(source=source, reason=repr(err)[:300])
             on_error(ValueError(message))
@@ -84,7 +103,12 @@ def _texts(
     nlp: Language, ads: Iterable[Ad], markup: Markup | None, on_error: OnError
 ) -> Iterator[tuple[str, str]]:
     for ad in ads:
-        text = plain_text(ad.text, markup or ad.markup)
+        how = markup or ad.markup
+        if how == "markdown" and len(ad.text.encode()) > MAX_MARKDOWN:
+            reason = f"more than {MAX_MARKDOWN:,} bytes of Markdown"
+            on_error(ValueError(Errors.S907.format(source=ad.source, reason=reason)))
+            continue
+        text = plain_text(ad.text, how)
         if len(text) > nlp.max_length:
             reason = f"{len(text):,} characters, more than nlp.max_length allows"
             on_error(ValueError(Errors.S907.format(source=ad.source, reason=reason)))
@@ -101,10 +125,15 @@ def _annotate(
     """The records of all but the ads of batches that failed, which are put on the list."""
     waiting: dict[str, str] = {}
 
-    def remember() -> Iterator[tuple[str, str]]:
+    def remember() -> Iterator[tuple[Doc, str]]:
         for text, source in texts:
             waiting[source] = text
-            yield text, source
+            try:
+                doc = make_doc(nlp, text)
+            except Exception:
+                # It would end the pipe.
+                continue
+            yield doc, source
 
     handler = nlp.default_error_handler
     nlp.set_error_handler(_pass_over)  # type: ignore[arg-type]
@@ -156,9 +185,7 @@ class Journal:
         """Read what is there, cut off what can't be kept, return the length of the rest."""
         self._file.seek(0)
         end = 0
-        for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n"):
-                break
+        for number, line in enumerate(whole_lines(self._file, self.path), 1):
             if number > 1:
                 self.done.add(_parse(line, self.path, number)["source"])
             elif line != _dump(header):
@@ -183,8 +210,10 @@ class Journal:
         yield from read_records(self.path, first=2)
 
     def _write(self, content: Any) -> None:
-        self._file.write(_dump(content))
-        self._file.flush()
+        # Not forced to the disk for every ad: what a power cut takes is found again.
+        with naming_full_disk(self.path):
+            self._file.write(_dump(content))
+            self._file.flush()
 
 
 def _dump(content: Any) -> bytes:
@@ -207,7 +236,19 @@ def read_records(path: Path, first: int = 1) -> Iterator[AdRecord]:
 
 def _parse(line: bytes, path: Path, number: int) -> AdRecord:
     try:
-        return _SHAPE.validate_json(line, strict=True)
-    except ValidationError as err:
+        record = _SHAPE.validate_json(line, strict=True)
+        _check_places(record)
+    # Of pydantic's too.
+    except ValueError as err:
         message = Errors.S906.format(path=path, line=number)
         raise ValueError(message) from err
+    return record
+
+
+def _check_places(record: AdRecord) -> None:
+    """Raises ValueError for evidence outside the text."""
+    length = len(record["text"])
+    for skill in record["skills"]:
+        for evidence in skill["evidence"]:
+            if not 0 <= evidence["start"] <= evidence["end"] <= length:
+                raise ValueError(evidence)

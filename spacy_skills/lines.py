@@ -3,11 +3,13 @@
 import csv
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import Errors
 
@@ -96,6 +98,37 @@ def _pass_over(file: BinaryIO | gzip.GzipFile, line: bytes) -> None:
     """Read to the end of the line of which this is a part."""
     while line and not line.endswith(b"\n"):
         line = file.readline(PIECE)
+
+
+def whole_lines(
+    file: BinaryIO, path: Path, max_bytes: int | None = None
+) -> Iterator[bytes]:
+    """The lines of a file that runs append to, but for a last one that was cut short.
+
+    max_bytes: of all of them, if they are held. Raises ValueError: S317, S319.
+    """
+    size = 0
+    for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), b""), 1):
+        size += len(line)
+        if len(line) > MAX_LINE:
+            message = Errors.S317.format(path=path, line=number, limit=MAX_LINE)
+            raise ValueError(message)
+        if max_bytes is not None and size > max_bytes:
+            message = Errors.S319.format(path=path, line=number, limit=max_bytes)
+            raise ValueError(message)
+        if line.endswith(b"\n"):
+            yield line
+
+
+def read_json(path: Path) -> Any:
+    """A file of one JSON value. Raises OSError, or ValueError if it is damaged or too large."""
+    # Raises OSError if there is none.
+    path.stat()
+    text = read_text(Lines(path, max_bytes=MAX_HELD))
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise ValueError(Errors.S320.format(path=path, error=err)) from err
 
 
 def read_text(lines: Lines) -> str:

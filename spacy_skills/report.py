@@ -1,6 +1,6 @@
 """A page to look at: what the ads of a corpus ask for, and where each of them says so."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -30,6 +30,11 @@ class Count(NamedTuple):
     uri: str
     ads: int
     share: float
+
+    @property
+    def leads_to_the_web(self) -> bool:
+        """Whether the URI is safe to click on: others may run code or open files."""
+        return self.uri.lower().startswith(("http://", "https://"))
 
 
 @dataclass
@@ -109,10 +114,13 @@ def _lines(nlp: Language, record: AdRecord) -> Iterator[tuple[str, bool]]:
         for skill in record["skills"]
         for evidence in skill["evidence"]
     ]
-    marks.sort()
+    left = deque(sorted(marks))
+    own: list[tuple[int, int, str, str]] = []
     for start, end in split_ad(text):
+        while left and left[0][0] < end:
+            own.append(left.popleft())
         # Evidence may begin before the sentence, with its number in a list.
-        own = [mark for mark in marks if mark[0] < end and start < mark[1]]
+        own = [mark for mark in own if start < mark[1]]
         if own:
             yield _span_view(nlp, text[start:end], start, own), True
         else:

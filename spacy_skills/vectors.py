@@ -11,7 +11,7 @@ import numpy
 from thinc.types import Floats2d
 
 from .errors import Errors
-from .files import naming_full_disk
+from .files import naming_full_disk, sync
 
 KEY_BYTES = 16
 
@@ -112,6 +112,7 @@ class VectorCache:
                 path = self._folder / name
                 with naming_full_disk(path), path.open("ab") as file_:
                     file_.write(content)
+                    sync(file_)
 
     def _append_block(self, vectors: numpy.ndarray) -> None:
         # Blocks that double in size: few to search, and no row is copied more than log(n) times.

@@ -277,10 +277,28 @@ def test_command_scores_rare_skills_apart(run, write, tmp_path):
     whole = house["rankers"]["esco_skills"]["esco_mrr"]["mean"]
     assert sum(means) / 2 == pytest.approx(whole)
 
-    for damaged in ("[1]", '{"a": '):
+    for damaged, error in (("[1]", "S410"), ('{"a": ', "S320"), ("[" * 10**5, "S320")):
         counts.write_text(damaged)
         code, printed = invoke(folder, path, *arguments)
-        assert code == 1 and "S410" in printed
+        assert code == 1 and error in printed
+
+
+def test_no_command_replaces_what_it_reads(run, write, taxonomy_path):
+    folder, invoke = run
+    path = write(SPANS_CSV)
+    code, printed = invoke(folder, path, "--no-baselines", "-o", path)
+    assert code == 1 and "S919" in printed
+    arguments = ["convert", str(path), str(path), "--taxonomy", str(taxonomy_path)]
+    result = CliRunner().invoke(app, ["skills", *arguments])
+    assert result.exit_code == 1 and "S919" in result.output
+    assert path.read_text(encoding="utf8") == SPANS_CSV
+
+
+def test_a_sentence_that_is_not_ranked_is_named_in_short(run, write):
+    folder, invoke = run
+    path = write(f"sentence,label\n{'(' * 900},bake bread\n")
+    code, printed = invoke(folder, path, "--no-baselines")
+    assert code == 1 and "S407" in printed and len(printed) < 900
 
 
 def test_command_reads_what_convert_writes(run, write, taxonomy_path, tmp_path):

@@ -160,3 +160,12 @@ def test_command_packs_a_pipeline(nlp, tmp_path, tiny_encoder):
     args[1] = str(tmp_path / "no_matcher")
     result = CliRunner().invoke(skills_cli, args)
     assert result.exit_code == 1
+
+
+def test_pack_command_names_a_place_it_cannot_write_to(nlp, tmp_path):
+    nlp.to_disk(tmp_path / "nlp")
+    (tmp_path / "file").touch()
+    call = ["pack", str(tmp_path / "nlp"), str(tmp_path / "file" / "small.ranker")]
+    result = CliRunner().invoke(skills_cli, call)
+    assert result.exit_code == 1 and "file" in result.output
+    assert isinstance(result.exception, SystemExit)

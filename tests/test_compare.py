@@ -177,10 +177,20 @@ def test_other_things_than_negatives_are_compared_too(arguments, folder):
     assert runs.count(b"\n") == 3 * n_contenders + 1
 
 
-def test_a_damaged_result_is_named(arguments, folder):
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"no key": 1, "scores": {}}',
+        b'{"key": "b"}',
+        b'{"key": "b", "scores": {"house": [[1, 2]]}}',
+        b'{"key": ' * 10**5,
+    ],
+)
+def test_a_damaged_result_is_named(arguments, folder, line):
     output = folder / "damaged"
-    output.mkdir()
-    (output / "results.jsonl").write_bytes(b'{"key": "a"}\n{"no key": 1}\n')
+    output.mkdir(exist_ok=True)
+    first = b'{"key": "a", "scores": {}}'
+    (output / "results.jsonl").write_bytes(b"\n".join([first, line, b""]))
     result = compare(arguments, output)
     assert result.exit_code == 1
     assert "S604" in result.output and "line 2" in result.output

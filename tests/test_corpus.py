@@ -181,6 +181,28 @@ def test_other_settings_need_overwrite(nlp, ads_path, tmp_path):
     assert len(list((out / "train").iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        '{"settings": {',
+        "[]",
+        '{"settings": {}, "shards": "two"}',
+        "[" * 10**5,
+        "\0" * 9,
+    ],
+)
+def test_damaged_progress_is_named(nlp, ads_path, tmp_path, damage):
+    out = tmp_path / "corpus"
+    report = build_corpus(ads_path, out, nlp, n_process=1)
+    (out / "progress.json").write_text(damage)
+    with pytest.raises(ValueError, match=r"S326.*progress\.json"):
+        build_corpus(ads_path, out, nlp, n_process=1)
+    assert build_corpus(ads_path, out, nlp, n_process=1, overwrite=True) == report
+    (out / "report.json").write_text("{" + damage)
+    with pytest.raises(ValueError, match=r"S3(04|20).*report\.json"):
+        build_corpus(ads_path, out, nlp, n_process=1)
+
+
 def test_foreign_folder_is_left_alone(nlp, ads_path, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="not an empty folder"):

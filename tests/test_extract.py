@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from spacy_skills.cli import extract as command
 from spacy_skills.cli import skills_cli
 from spacy_skills.extraction import read_records
+from spacy_skills.lines import MAX_MARKDOWN
 from spacy_skills.tables import write_records
 
 ADS = ["You bake bread.", "Install electrical wiring; drive trucks.", "Nothing here"]
@@ -279,6 +280,44 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path):
     cells = [row[k] for k in ("source", "name", "type", "reuse_level", "evidence")]
     assert cells == ["'\tad", "'=1+2", "'-a", "'+b", "'@SUM"]
     assert row["uri"] == "u" and row["score"] == "0.9"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_markdown_has_its_limit_whatever_the_file_is_called(pipeline, tmp_path, name):
+    small, large = "# Bake bread", "# Bake bread\n" * (MAX_MARKDOWN // 13 + 1)
+    path = tmp_path / "ads" / name
+    path.parent.mkdir()
+    (path.parent / "b.txt").write_text(small)
+    if name == "a.txt":
+        path.write_text(large)
+    else:
+        srsly.write_jsonl(path, [{"text": large}])
+    result = run(path.parent, "-p", pipeline, "--markup", "markdown")
+    assert result.exit_code == command.SKIPPED
+    assert "S907" in result.output and f"{name}:1" in result.output
+    assert "Markdown" in result.output
+    assert json.loads(result.stdout)["text"] == "Bake bread"
+
+
+def test_no_record_is_too_long_to_be_read_again(pipeline, ads, tmp_path, monkeypatch):
+    for place in ("extraction", "lines"):
+        monkeypatch.setattr(f"spacy_skills.{place}.MAX_LINE", 600)
+    srsly.write_jsonl(ads, [{"text": "SQL"}, {"text": "Bake bread.\n" * 9}])
+    output = tmp_path / "skills.jsonl"
+    result = run(ads, "-o", output, "-p", pipeline)
+    assert result.exit_code == command.SKIPPED, result.output
+    assert "S907" in result.output and "ads.jsonl:2" in result.output
+    assert [record["text"] for record in read_records(output)] == ["SQL"]
+
+
+def test_a_run_of_very_many_files_can_go_on(pipeline, tmp_path, seen):
+    folder = tmp_path / "ads"
+    folder.mkdir()
+    for i in range(200):
+        (folder / f"{i}.txt").write_text("SQL")
+    interrupt(seen, folder, "-o", tmp_path / "skills.jsonl", "-p", pipeline)
+    with (tmp_path / "skills.jsonl.unfinished").open("rb") as file:
+        assert len(file.readline()) < 1000
 
 
 def test_nothing_but_bad_ads_is_a_failure(pipeline, tmp_path):

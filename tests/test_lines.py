@@ -1,6 +1,7 @@
 """Text files that are too much: what is read of them, and what is said."""
 
 import gzip
+import io
 import json
 import tracemalloc
 
@@ -8,10 +9,11 @@ import pytest
 
 from spacy_skills.ads import read_ads
 from spacy_skills.benchmark import read_benchmark
+from spacy_skills.compare.results import Results
 from spacy_skills.esco import load_taxonomy
-from spacy_skills.extraction import read_records
+from spacy_skills.extraction import Journal, read_records
 from spacy_skills.judged import read_judged
-from spacy_skills.lines import MAX_AD, MAX_LINE, Lines
+from spacy_skills.lines import MAX_AD, MAX_LINE, Lines, read_json, whole_lines
 from spacy_skills.matcher import read_dropped_names
 from spacy_skills.span_training import read_marked
 from spacy_skills.texts import read_skill_texts
@@ -145,6 +147,28 @@ def test_files_that_are_held_whole_have_a_limit(tmp_path, little_memory):
     with pytest.raises(ValueError, match="S319.*texts.tsv.gz.*line 32"):
         for line in Lines(path, max_bytes=2**25):
             assert len(line) == 2**20
+
+
+def test_files_that_runs_go_on_with_have_limits(tmp_path, little_memory):
+    path = tmp_path / "unfinished"
+    with path.open("wb") as file:
+        file.truncate(4 * MAX_LINE)
+    with pytest.raises(ValueError, match="S317.*unfinished', line 1"):
+        Journal(path, {})
+    with pytest.raises(ValueError, match="S317.*unfinished', line 1"):
+        Results(path, {})
+    short = io.BytesIO(b"{}\n" * 2**20)
+    with pytest.raises(ValueError, match="S319.*unfinished"):
+        list(whole_lines(short, path, 2**20))
+
+
+def test_json_of_gigabytes(tmp_path, little_memory):
+    path = tmp_path / "labels.json.gz"
+    write_bomb(path, 4 * MAX_LINE)
+    with pytest.raises(ValueError, match="S317.*labels"):
+        read_json(path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        read_json(tmp_path / "missing.json")
 
 
 def test_a_record_that_is_no_text(tmp_path):

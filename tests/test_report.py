@@ -1,6 +1,7 @@
 """What people look at: the report, explanations, and the measure of silence."""
 
 import re
+from time import process_time
 
 import pytest
 import srsly
@@ -84,6 +85,30 @@ def test_names_of_skills_are_no_html():
     assert page.count(COLOURS["name"]) == 5
 
 
+@pytest.mark.parametrize(
+    "address,is_link",
+    [
+        ("http://data.europa.eu/esco/skill/1", True),
+        ("HTTPS://example.org/1", True),
+        ("javascript:alert(1)", False),
+        (" JavaScript:alert(1)", False),
+        ("java\nscript:alert(1)", False),
+        ("data:text/html,<script>alert(1)</script>", False),
+        ("file:///etc/passwd", False),
+        ("vbscript:x", False),
+        ("//example.org", False),
+        ("bread", False),
+    ],
+)
+def test_only_addresses_of_the_web_are_links(address, is_link):
+    found = skill("bake bread", [], (28, 38, "name")) | {"uri": address}
+    record = {"source": "a", "text": AD, "skills": [found]}
+    page = render_report([record], title="t", max_ads=1)
+    links = re.findall(r'href="([^"]*)"', page)
+    assert links == [address] * 2 * is_link
+    assert page.count("bake bread") >= 3
+
+
 def test_evidence_that_begins_with_the_number_in_a_list_is_shown():
     text = "1. Bake bread\n2. Drive trucks"
     record = {
@@ -113,6 +138,31 @@ def test_report_command(tmp_path):
     )
 
 
+def test_the_page_does_not_replace_what_it_is_made_from(tmp_path):
+    path = tmp_path / "skills.jsonl"
+    srsly.write_jsonl(path, RECORDS)
+    (tmp_path / "link").symlink_to(path)
+    before = path.read_bytes()
+    for output in (path, tmp_path / "link"):
+        call = ["report", str(path), str(output)]
+        result = CliRunner().invoke(skills_cli, call)
+        assert result.exit_code == 1 and "S919" in result.output
+        assert path.read_bytes() == before
+
+
+def test_the_page_takes_linear_time_in_the_evidence():
+    # Of line breaks, so that displaCy has nothing to draw.
+    n = 20_000
+    found = skill("bake bread", [], *[(i, i + 1, "name") for i in range(n)])
+    text = "\n" * n + "We are closed.\n" * n
+    start = process_time()
+    page = render_report(
+        [{"source": "a", "text": text, "skills": [found]}], title="t", max_ads=1
+    )
+    assert page.count('<p class="silent">') == n
+    assert process_time() - start < 5
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -124,6 +174,10 @@ def test_report_command(tmp_path):
         '{"source": "a", "text": "b", "skills": [{"name": "c"}]}',
         srsly.json_dumps(RECORDS[0]).replace('"start":28', '"start":null'),
         srsly.json_dumps(RECORDS[0]).replace('"words"', '"other"'),
+        srsly.json_dumps(RECORDS[0]).replace('"start":28', '"start":39'),
+        srsly.json_dumps(RECORDS[0]).replace('"start":28', '"start":-1'),
+        srsly.json_dumps(RECORDS[0]).replace('"end":65', '"end":66'),
+        "[" * 10**5,
     ],
 )
 def test_records_of_another_file_are_refused(tmp_path, line):
@@ -169,6 +223,16 @@ def test_explain_command(nlp, tmp_path):
         assert part in result.output
     result = CliRunner().invoke(skills_cli, [*call, "--skill", "no skill"])
     assert result.exit_code == 1 and "S506" in result.output
+
+
+def test_explain_takes_any_bytes(nlp, tmp_path):
+    nlp.to_disk(tmp_path)
+    # As a program in the locale C is given it, and what is no UTF-8 in any.
+    text = b"Bake \xc3\xa9 \xff bread".decode("ascii", "surrogateescape")
+    call = ["explain", text, "-p", str(tmp_path)]
+    result = CliRunner().invoke(skills_cli, call)
+    assert result.exit_code == 0, result.output
+    assert "Bake é \ufffd bread" in result.output
 
 
 def sentence(text, *tags, ad=None):

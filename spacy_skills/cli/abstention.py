@@ -6,7 +6,7 @@ import srsly
 from typer import Argument, Option
 from wasabi import msg
 
-from ..files import write_file
+from ..files import keep_inputs, write_file
 from . import skills_cli
 from .benchmark import find_component
 from .pipelines import open_pipeline
@@ -35,6 +35,8 @@ def abstention_cli(
 
     results = {}
     try:
+        if output is not None:
+            keep_inputs(output, marked)
         nlp = open_pipeline(pipeline)
         _, ranker = find_component(nlp, pipeline)
         sentences = read_marked(marked, repeated=True)

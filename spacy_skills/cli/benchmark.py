@@ -19,7 +19,8 @@ from ..baselines import Ranker, make_baselines
 from ..benchmark import make_sentence_doc, read_benchmarks
 from ..errors import Errors
 from ..esco import load_taxonomy
-from ..files import write_file
+from ..files import keep_inputs, write_file
+from ..lines import read_json
 from ..scorer import METRICS, sentence_scores
 from ..taxonomy import Taxonomy
 from . import skills_cli
@@ -76,6 +77,8 @@ def benchmark_cli(
     """
     setup_gpu(use_gpu)
     try:
+        if output is not None:
+            keep_inputs(output, *filter(None, (benchmark, counts, taxonomy)))
         results = run_benchmark(
             pipeline,
             benchmark,
@@ -154,10 +157,7 @@ def run_benchmark(
 
 def read_counts(path: Path) -> dict[str, int]:
     """The corpus' labels.json. Raises OSError or ValueError."""
-    try:
-        counts = srsly.read_json(path)
-    except ValueError as err:
-        raise ValueError(Errors.S410.format(path=path)) from err
+    counts = read_json(path)
     if not isinstance(counts, dict) or not all(
         isinstance(n, int) for n in counts.values()
     ):
@@ -175,7 +175,7 @@ class PipelineRanker:
         for doc, ranked in zip_longest(docs, self.component.rank(docs)):
             if doc is None or ranked is None or len(ranked[0]) != len(doc):
                 text = (ranked[0].doc if doc is None else doc).text
-                raise ValueError(Errors.S407.format(sentence=text))
+                raise ValueError(Errors.S407.format(sentence=text[:200]))
             yield ranked[1]
 
 

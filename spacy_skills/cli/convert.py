@@ -8,7 +8,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from ..benchmark import BenchmarkCorpus
-from ..files import write_file
+from ..files import keep_inputs, write_file
 from ..readers import DistantCorpus
 from . import skills_cli
 
@@ -29,6 +29,7 @@ def convert_cli(
     Of the distant corpus's shards it takes sentences without the words that were matched.
     """
     try:
+        keep_inputs(output, source)
         if taxonomy is None:
             corpus: DistantCorpus | BenchmarkCorpus = DistantCorpus(
                 source, remove_mention=1.0, max_per_skill=max_per_skill, limit=limit

@@ -1,5 +1,7 @@
 """``python -m spacy skills explain``: why a sentence is given which skills."""
 
+import os
+
 from typer import Argument, Option
 from wasabi import msg
 
@@ -35,6 +37,8 @@ def explain_cli(
     # Brings the transformers library, which costs seconds to import.
     from ..explanation import explain
 
+    # Arguments may hold any bytes, and any that are not ASCII if the locale is C.
+    text = os.fsencode(text).decode("utf8", "replace")
     try:
         nlp = open_pipeline(pipeline)
         _, ranker = find_component(nlp, pipeline)

@@ -1,8 +1,10 @@
 """``python -m spacy skills extract``: the skills of ads, as JSON lines or a table."""
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -143,7 +145,8 @@ def extract_cli(
                 typer.echo(srsly.json_dumps(record))
                 n += 1
         else:
-            n = _save(find, output, about, overwrite)
+            resumable = STDIN not in files
+            n = _save(find, output, about, overwrite=overwrite, resumable=resumable)
             typer.echo(f"Saved the skills of {n:,} ads to {output}", err=True)
     except KeyboardInterrupt:
         _stop("Interrupted.", INTERRUPTED)
@@ -157,22 +160,27 @@ def extract_cli(
 def _files(ads: Iterable[str], output: Path | None) -> list[Path]:
     """All files of ads, each once and without what an earlier run has written, and STDIN.
     Raises ValueError if there is a path without any, before hours of reading others."""
-    own = None if output is None else output.resolve()
-    files: dict[Path, Path] = {}
+    own = None if output is None else os.path.realpath(output)
+    files: dict[str, Path] = {}
     for path in map(Path, ads):
-        if path.resolve() == own:
+        if os.path.realpath(path) == own:
             raise ValueError(Errors.S911.format(path=path))
         for file in [STDIN] if path == STDIN else find_ad_files(path):
-            if file.resolve() != own:
-                files.setdefault(file.resolve(), file)
+            real = os.path.realpath(file)
+            if real != own:
+                files.setdefault(real, file)
     if not files:
         raise ValueError(Errors.S913.format(path=output))
     return list(files.values())
 
 
-def _states(files: Iterable[Path]) -> dict[str, Any]:
+def _states(files: Iterable[Path]) -> str:
     """By what a later run sees whether the files are the same; what comes from stdin never is."""
-    return {str(file): uuid4().hex if file == STDIN else _state(file) for file in files}
+    digest = blake2b(digest_size=16)
+    for file in files:
+        state = uuid4().hex if file == STDIN else _state(file)
+        digest.update(repr((str(file), state)).encode())
+    return digest.hexdigest()
 
 
 def _state(file: Path) -> tuple[int, int]:
@@ -206,7 +214,9 @@ def _save(
     find: Callable[[Collection[str]], Iterator[AdRecord]],
     output: Path,
     settings: dict[str, Any],
+    *,
     overwrite: bool,
+    resumable: bool,
 ) -> int:
     """Write the output when all ads have been read; until then a journal beside it."""
     writer(output)
@@ -225,7 +235,7 @@ def _save(
                     progress.update()
             write_records(output, journal.records())
     except KeyboardInterrupt:
-        if str(STDIN) in settings["ads"]:
+        if not resumable:
             raise
         _stop("Interrupted. Run the same command again to go on.", INTERRUPTED)
     unfinished.unlink()

@@ -31,7 +31,7 @@ def pack_cli(
         if finder is None:
             raise ValueError(Errors.S012.format(pipeline=pipeline))
         data = pack(ranker, finder)
+        write_file(output, data)
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
-    write_file(output, data)
     msg.good(f"Packed {pipeline} into {output} ({len(data) / 1e6:.1f} MB)")

@@ -7,7 +7,7 @@ from typer import Argument, Option
 from wasabi import msg
 
 from ..extraction import read_records
-from ..files import write_file
+from ..files import keep_inputs, write_file
 from ..report import render_report
 from . import skills_cli
 
@@ -22,6 +22,7 @@ def report_cli(
     """Show which skills the ads ask for, how many of them, and where: one HTML page that needs
     no network."""
     try:
+        keep_inputs(output, skills)
         records = tqdm(read_records(skills), desc="Ads", unit="ad", disable=None)
         page = render_report(records, title=title, max_ads=max_ads)
         write_file(output, page.encode("utf8"))

@@ -9,7 +9,9 @@ import numpy
 import srsly
 
 from ..errors import Errors
-from ..files import naming_full_disk
+from ..files import naming_full_disk, sync
+from ..lines import MAX_HELD, whole_lines
+from ..scorer import METRICS
 from .design import Run
 
 # Sentence scores are fractions of small numbers: five digits lose nothing.
@@ -32,18 +34,22 @@ class Results:
             self._load()
 
     def _load(self) -> None:
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                record = srsly.json_loads(line)
-                self._records[record["key"]] = record
-            except (ValueError, KeyError, TypeError) as err:
-                message = Errors.S604.format(path=self.path, line=number, reason=err)
-                raise ValueError(message) from err
-        if len(whole) < len(content):
-            with self.path.open("r+b") as file:
-                file.truncate(len(whole))
+        end = 0
+        with self.path.open("r+b") as file:
+            for number, line in enumerate(whole_lines(file, self.path, MAX_HELD), 1):
+                self._parse(line, number)
+                end += len(line)
+            file.truncate(end)
+
+    def _parse(self, line: bytes, number: int) -> None:
+        try:
+            record = srsly.json_loads(line)
+            for rows in record["scores"].values():
+                numpy.asarray(rows, dtype="float64").reshape(-1, len(METRICS))
+            self._records[record["key"]] = record
+        except (AttributeError, ValueError, KeyError, TypeError) as err:
+            message = Errors.S604.format(path=self.path, line=number, reason=err)
+            raise ValueError(message) from err
 
     def key(self, run: Run) -> str:
         digest = self._digests[run.set_up, run.contender]
@@ -66,6 +72,7 @@ class Results:
         line = srsly.json_dumps(record)
         with naming_full_disk(self.path), self.path.open("ab") as file:
             file.write(f"{line}\n".encode())
+            sync(file)
         # As it will be read: the last bits of a number may not come back.
         self._records[record["key"]] = srsly.json_loads(line)
 
