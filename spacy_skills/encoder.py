@@ -5,7 +5,6 @@ not normalised. Register another one under ``architectures`` to use it in the ra
 """
 
 import importlib.util
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy
 import spacy
-import torch
 from spacy.language import Language
 from spacy.tokens import Span
 from spacy.util import registry
@@ -27,6 +25,7 @@ from thinc.types import Floats2d
 from tqdm import tqdm
 from transformers.file_utils import ModelOutput
 
+from . import forking  # noqa: F401  (what it registers)
 from .errors import Errors
 from .inference import Precision, batches_of_like_length, text_vectors
 from .phrases import Segments
@@ -318,35 +317,3 @@ class TextEncoder:
 
     def __call__(self, texts: Sequence[str]) -> numpy.ndarray:
         return self.model.ops.to_numpy(encode_texts(self.model, texts, self._nlp))
-
-
-# Where tokenizers look for it, and what it was before a fork.
-PARALLELISM = "TOKENIZERS_PARALLELISM"
-_parallelism: list[str | None] = []
-
-
-def _before_fork() -> None:
-    # Set to anything but this, the tokenizers would warn in the child, or wait as torch does.
-    _parallelism.append(os.environ.get(PARALLELISM))
-    os.environ[PARALLELISM] = "false"
-
-
-def _after_fork() -> None:
-    before = _parallelism.pop()
-    if before is None:
-        del os.environ[PARALLELISM]
-    else:
-        os.environ[PARALLELISM] = before
-
-
-def _one_thread_after_fork() -> None:
-    # A forked child that enters torch's thread pool waits for threads it did not inherit:
-    # this is what makes nlp.pipe(n_process=2) hang.
-    torch.set_num_threads(1)
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork,
-    after_in_child=_one_thread_after_fork,
-)
