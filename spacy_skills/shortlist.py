@@ -4,7 +4,8 @@ All skills are scored with rounded vectors, some of the best ones again with exa
 result is that of ``skill_classifiers``, in a fifth of the time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy
@@ -19,8 +20,8 @@ from .vectors import normalise
 # Skills that are scored again for each that is asked for: the order of two whose logits
 # differ by less than rounding does may be wrong in the first round.
 RESERVE = 24
-# Vectors that are compared with all skills at a time; the products should stay in a cache.
-VECTORS_PER_PRODUCT = 48
+# Skills that all vectors are compared with at a time; they should stay in a cache.
+SKILLS_PER_PRODUCT = 2048
 
 
 class Ranked(NamedTuple):
@@ -60,7 +61,7 @@ def best_skills(model: Model[Query, Scores], query: Query, top_k: int) -> list[R
         for layer in below:
             vectors = layer.predict(vectors)
         unit = numpy.asarray(normalise(vectors))
-        return list(_screened(classifiers, unit, query, top_k))
+        return _screened(classifiers, unit, query, top_k)
     scores = model.predict(query).to_cpu(model.ops)
     return [
         look_up(scores, i, best_rows(logits, top_k))
@@ -98,12 +99,18 @@ class RoundedSkills:
         else:
             self._vectors, self.scales = exact, exact.new_ones(len(exact))
 
-    def products(self, unit: Tensor) -> Tensor:
-        """[vectors, skills]"""
-        if not self._int8:
-            return unit @ self._vectors.t()
-        rounded, scales = round_rows(unit, ACTIVATION_LEVELS)
-        return torch._int_mm(rounded, self._vectors.t()) * scales
+    def products(self, unit: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Some skills at a time, and the products with them, [vectors, skills]."""
+        rounded, scales = unit, unit
+        if self._int8:
+            rounded, scales = round_rows(unit, ACTIVATION_LEVELS)
+        for start in range(0, len(self._vectors), SKILLS_PER_PRODUCT):
+            some = slice(start, start + SKILLS_PER_PRODUCT)
+            vectors = self._vectors[some].t()
+            if self._int8:
+                yield some, torch._int_mm(rounded, vectors) * scales
+            else:
+                yield some, unit @ vectors
 
 
 def _rounded_skills(classifiers: Model) -> RoundedSkills:
@@ -116,39 +123,46 @@ def _rounded_skills(classifiers: Model) -> RoundedSkills:
 
 def _screened(
     classifiers: Model, unit: numpy.ndarray, query: Query, top_k: int
-) -> Iterator[Ranked]:
+) -> list[Ranked]:
+    starts = query.segments.starts
+    ends = [*starts[1:], len(unit)]
+    order = sorted(range(len(starts)), key=lambda i: ends[i] - starts[i])
+    literal = numpy.asarray(query.literal)
+    with torch.inference_mode():
+        rough = _rough_logits(classifiers, unit, starts, ends, order)
+        n = min(top_k + RESERVE, rough.shape[1])
+        best = dict(zip(order, rough.topk(n, dim=1).indices.numpy()))
+    found = []
+    for i, (start, end) in enumerate(zip(starts, ends)):
+        rows = numpy.union1d(best[i], numpy.flatnonzero(literal[i]))
+        own = literal[i][rows]
+        found.append(_ranked(classifiers, unit[start:end], rows, own, top_k, start))
+    return found
+
+
+def _rough_logits(
+    classifiers: Model,
+    unit: numpy.ndarray,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    order: Sequence[int],
+) -> Tensor:
+    """[sentences, skills], the sentences in this order, by the number of their vectors. Literal
+    matches and the bias do not count."""
     rounded = _rounded_skills(classifiers)
     sentence, piece, prior, _ = classifier_weights(classifiers).tolist()
+    rows = numpy.concatenate([numpy.arange(starts[i], ends[i]) for i in order])
+    rough = torch.empty(len(order), len(rounded.names), dtype=torch.float32)
+    for some, products in rounded.products(torch.from_numpy(unit[rows])):
+        first, row = 0, 0
+        for length, same in groupby(ends[i] - starts[i] for i in order):
+            n = len(list(same))
+            own = products[row : row + n * length].view(n, length, -1)
+            mixed = own.amax(dim=1).mul_(piece).add_(own[:, 0], alpha=sentence)
+            rough[first : first + n, some] = mixed
+            first, row = first + n, row + n * length
     constant = prior * torch.from_numpy(_param(classifiers, "prior"))
-    ends = [*query.segments.starts[1:], len(unit)]
-    bounds = list(zip(query.segments.starts, ends))
-    n = min(top_k + RESERVE, len(constant))
-    with torch.inference_mode():
-        for i, sentences in _chunks(bounds):
-            first, end = sentences[0][0], sentences[-1][1]
-            products = rounded.products(torch.from_numpy(unit[first:end]))
-            for k, (start, stop) in enumerate(sentences, start=i):
-                own = products[start - first : stop - first]
-                mixed = own.amax(dim=0).mul_(piece).add_(own[0], alpha=sentence)
-                rough = torch.addcmul(constant, rounded.scales, mixed)
-                literal = numpy.asarray(query.literal)[k]
-                named = numpy.flatnonzero(literal)
-                rows = numpy.union1d(rough.topk(n).indices.numpy(), named)
-                yield _ranked(
-                    classifiers, unit[start:stop], rows, literal[rows], top_k, start
-                )
-
-
-def _chunks(
-    bounds: list[tuple[int, int]],
-) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """The number of the first sentence, and the bounds of some."""
-    first = 0
-    for i in range(len(bounds)):
-        is_last = i + 1 == len(bounds)
-        if is_last or bounds[i + 1][1] - bounds[first][0] > VECTORS_PER_PRODUCT:
-            yield first, bounds[first : i + 1]
-            first = i + 1
+    return rough.mul_(rounded.scales).add_(constant)
 
 
 def _ranked(
