@@ -1,7 +1,7 @@
 """The component ``esco_skills``: ranks every skill of the taxonomy for every sentence."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,15 +22,19 @@ from .linear import set_known
 from .loss import masked_cross_entropy
 from .phrases import PhraseFunction, Segments
 from .saving import SavedRanker
-from .shortlist import best_skills
-from .skills import Query, Scores, log_prior, set_skills, skill_vectors
+from .shortlist import SENTENCES_PER_PASS, best_skills, sentences_per_pass
+from .skills import (
+    Query,
+    Scores,
+    literal_matrix,
+    log_prior,
+    set_skills,
+    skill_vectors,
+)
 from .taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from .spanner import SkillSpanner
-
-# Bounds the memory of a forward pass: 64 sentences × 14k skills are 3.6 MB a matrix.
-SENTENCES_PER_PASS = 64
 
 
 class SkillRanker(SavedRanker):
@@ -176,8 +180,9 @@ class SkillRanker(SavedRanker):
         )
         asking = [sentence for sentence in asking if sentence.probability >= threshold]
         literal = self._literal_matches()
-        for i in range(0, len(asking), SENTENCES_PER_PASS):
-            batch = asking[i : i + SENTENCES_PER_PASS]
+        size = sentences_per_pass(self.model)
+        for i in range(0, len(asking), size):
+            batch = asking[i : i + size]
             for sentence, proposal in zip(batch, self._propose(batch, literal)):
                 found[id(sentence.span.doc)] += decide(proposal, threshold)
         return [found[id(doc)] for doc in docs]
@@ -188,8 +193,8 @@ class SkillRanker(SavedRanker):
         spans, marks, probabilities = zip(*asking)
         segments = Segments.of(spans, marks, self.phrases)
         matches = [literal.of(span) for span in spans]
-        query = self._query(segments, matches)
-        ranked = best_skills(self.model, query, self.cfg["top_k"])
+        strengths = [_strengths(of_sentence) for of_sentence in matches]
+        ranked = best_skills(self.model, segments, strengths, self.cfg["top_k"])
         return propose(segments, ranked, matches, probabilities, self.calibration)
 
     def rank(self, docs: Iterable[Doc]) -> Iterator[tuple[Span, numpy.ndarray]]:
@@ -296,15 +301,9 @@ class SkillRanker(SavedRanker):
         matches: list[dict[int, LiteralMatch]],
         rows: Ints1d | None = None,
     ) -> Query:
-        n_columns = len(self.taxonomy) if rows is None else len(rows)
-        literal = numpy.zeros((len(segments), n_columns), dtype="float32")
-        columns = None if rows is None else {int(row): i for i, row in enumerate(rows)}
-        for i, of_sentence in enumerate(matches):
-            for row, match in of_sentence.items():
-                if columns is None:
-                    literal[i, row] = match.strength
-                elif row in columns:
-                    literal[i, columns[row]] = match.strength
+        strengths = [_strengths(of_sentence) for of_sentence in matches]
+        chosen = None if rows is None else [int(row) for row in rows]
+        literal = literal_matrix(strengths, chosen, len(self.taxonomy))
         return Query(segments, self.model.ops.asarray2f(literal), rows)
 
     def _literal_matches(self) -> LiteralMatches:
@@ -321,6 +320,10 @@ class SkillRanker(SavedRanker):
                 if span.kb_id_ not in self.taxonomy:
                     raise ValueError(Errors.S006.format(uri=span.kb_id_, key=key))
                 yield self.taxonomy.index(span.kb_id_), span, label
+
+
+def _strengths(matches: Mapping[int, LiteralMatch]) -> dict[int, float]:
+    return {row: match.strength for row, match in matches.items()}
 
 
 def _overlap(span: Span, sentence: Span) -> bool:

@@ -4,7 +4,7 @@ All skills are scored with rounded vectors, some of the best ones again with exa
 result is that of ``skill_classifiers``, in a fifth of the time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -14,12 +14,18 @@ from thinc.api import Model, NumpyOps
 from torch import Tensor
 
 from .int8 import ACTIVATION_LEVELS, WEIGHT_LEVELS, has_int8_products, round_rows
-from .skills import Query, Scores, classifier_weights
+from .phrases import Segments
+from .skills import Query, Scores, classifier_weights, literal_matrix
 from .vectors import normalise
 
 # Skills that are scored again for each that is asked for: the order of two whose logits
 # differ by less than rounding does may be wrong in the first round.
 RESERVE = 24
+# Bounds the memory of a forward pass: 64 sentences × 14k skills are 3.6 MB a matrix.
+SENTENCES_PER_PASS = 64
+# Where only some skills of a sentence are looked at closely, more are encoded together: then
+# more of their pieces have the same length.
+SENTENCES_PER_SCREENING = 512
 # Skills that all vectors are compared with at a time; they should stay in a cache.
 SKILLS_PER_PRODUCT = 2048
 
@@ -53,15 +59,32 @@ def best_rows(logits: numpy.ndarray, top_k: int) -> numpy.ndarray:
     return rows[numpy.lexsort((rows, -logits[rows]))]
 
 
-def best_skills(model: Model[Query, Scores], query: Query, top_k: int) -> list[Ranked]:
-    """The top_k skills of each sentence of a query of all skills, the best first."""
+def sentences_per_pass(model: Model[Query, Scores]) -> int:
+    """How many to ask ``best_skills`` about at a time."""
+    if _has_fixed_skills(model.layers[-1]):
+        return SENTENCES_PER_SCREENING
+    return SENTENCES_PER_PASS
+
+
+def best_skills(
+    model: Model[Query, Scores],
+    segments: Segments,
+    strengths: Sequence[Mapping[int, float]],
+    top_k: int,
+) -> list[Ranked]:
+    """The top_k skills of each sentence, the best first.
+
+    strengths: of each sentence's literal matches, by the skills' rows.
+    """
     *below, classifiers = model.layers
     if _has_fixed_skills(classifiers):
-        vectors: Any = query.segments
+        vectors: Any = segments
         for layer in below:
             vectors = layer.predict(vectors)
         unit = numpy.asarray(normalise(vectors))
-        return _screened(classifiers, unit, query, top_k)
+        return _screened(classifiers, unit, segments.starts, strengths, top_k)
+    literal: Any = literal_matrix(strengths, None, classifiers.get_dim("nO"))
+    query = Query(segments, model.ops.asarray2f(literal))
     scores = model.predict(query).to_cpu(model.ops)
     return [
         look_up(scores, i, best_rows(logits, top_k))
@@ -122,40 +145,53 @@ def _rounded_skills(classifiers: Model) -> RoundedSkills:
 
 
 def _screened(
-    classifiers: Model, unit: numpy.ndarray, query: Query, top_k: int
+    classifiers: Model,
+    unit: numpy.ndarray,
+    starts: Sequence[int],
+    strengths: Sequence[Mapping[int, float]],
+    top_k: int,
 ) -> list[Ranked]:
-    starts = query.segments.starts
-    ends = [*starts[1:], len(unit)]
-    order = sorted(range(len(starts)), key=lambda i: ends[i] - starts[i])
-    literal = numpy.asarray(query.literal)
-    with torch.inference_mode():
-        rough = _rough_logits(classifiers, unit, starts, ends, order)
-        n = min(top_k + RESERVE, rough.shape[1])
-        best = dict(zip(order, rough.topk(n, dim=1).indices.numpy()))
+    bounds = list(zip(starts, [*starts[1:], len(unit)]))
+    best = _most_likely(classifiers, unit, bounds, top_k + RESERVE)
     found = []
-    for i, (start, end) in enumerate(zip(starts, ends)):
-        rows = numpy.union1d(best[i], numpy.flatnonzero(literal[i]))
-        own = literal[i][rows]
+    for i, (start, end) in enumerate(bounds):
+        rows = numpy.union1d(best[i], list(strengths[i])).astype("int64")
+        own = numpy.array([strengths[i].get(row, 0.0) for row in rows.tolist()])
         found.append(_ranked(classifiers, unit[start:end], rows, own, top_k, start))
     return found
 
 
-def _rough_logits(
+def _most_likely(
     classifiers: Model,
     unit: numpy.ndarray,
-    starts: Sequence[int],
-    ends: Sequence[int],
-    order: Sequence[int],
+    bounds: Sequence[tuple[int, int]],
+    n: int,
+) -> dict[int, numpy.ndarray]:
+    """The rows of the n skills with the highest rough logits, for each sentence by its number.
+    bounds: of its vectors."""
+    # Those with equally many vectors stand together.
+    order = sorted(range(len(bounds)), key=lambda i: bounds[i][1] - bounds[i][0])
+    found: dict[int, numpy.ndarray] = {}
+    with torch.inference_mode():
+        for first in range(0, len(order), SENTENCES_PER_PASS):
+            part = order[first : first + SENTENCES_PER_PASS]
+            rough = _rough_logits(classifiers, unit, [bounds[i] for i in part])
+            rows = rough.topk(min(n, rough.shape[1]), dim=1).indices
+            found.update(zip(part, rows.numpy()))
+    return found
+
+
+def _rough_logits(
+    classifiers: Model, unit: numpy.ndarray, bounds: Sequence[tuple[int, int]]
 ) -> Tensor:
-    """[sentences, skills], the sentences in this order, by the number of their vectors. Literal
-    matches and the bias do not count."""
+    """[sentences, skills]. Literal matches and the bias do not count."""
     rounded = _rounded_skills(classifiers)
     sentence, piece, prior, _ = classifier_weights(classifiers).tolist()
-    rows = numpy.concatenate([numpy.arange(starts[i], ends[i]) for i in order])
-    rough = torch.empty(len(order), len(rounded.names), dtype=torch.float32)
+    rows = numpy.concatenate([numpy.arange(*of_sentence) for of_sentence in bounds])
+    rough = torch.empty(len(bounds), len(rounded.names), dtype=torch.float32)
     for some, products in rounded.products(torch.from_numpy(unit[rows])):
         first, row = 0, 0
-        for length, same in groupby(ends[i] - starts[i] for i in order):
+        for length, same in groupby(end - start for start, end in bounds):
             n = len(list(same))
             own = products[row : row + n * length].view(n, length, -1)
             mixed = own.amax(dim=1).mul_(piece).add_(own[:, 0], alpha=sentence)

@@ -36,6 +36,22 @@ class Query:
     rows: Ints1d | None = None
 
 
+def literal_matrix(
+    strengths: Sequence[Mapping[int, float]], rows: Sequence[int] | None, n_skills: int
+) -> numpy.ndarray:
+    """A query's literal matches, [sentences, skills] float32, of these rows or of all n_skills.
+
+    strengths: of each sentence, by the skills' rows."""
+    columns = range(n_skills) if rows is None else rows
+    place = {row: column for column, row in enumerate(columns)}
+    literal = numpy.zeros((len(strengths), len(columns)), dtype="float32")
+    for i, of_sentence in enumerate(strengths):
+        for row, strength in of_sentence.items():
+            if row in place:
+                literal[i, place[row]] = strength
+    return literal
+
+
 @dataclass
 class Scores:
     """logits and best, both [sentences, skills]; best[i, j] is the row in segments.spans

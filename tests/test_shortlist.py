@@ -11,11 +11,19 @@ from spacy_skills.asking import asking_sentences
 from spacy_skills.calibration import N_ASKS, N_CONTEXT, N_RIGHT, Calibration
 from spacy_skills.phrases import Segments, make_clause_phrases
 from spacy_skills.shortlist import best_rows, best_skills, look_up
-from spacy_skills.skills import Query, set_skills, skill_classifiers, skill_ranker
+from spacy_skills.skills import (
+    Query,
+    literal_matrix,
+    set_skills,
+    skill_classifiers,
+    skill_ranker,
+)
 from spacy_skills.spanner import SkillSpanner
 from spacy_skills.vectors import normalise
 
 TEXT = "Bake bread, bake pastry and drive.\nWe pay well.\nInstall cables; dress wounds."
+
+STRENGTHS: list[dict[int, float]] = [{5: 1.0, 700: 1.0}, {}, {}]
 
 
 def ranker_of(vectors, n_skills, seed=0, **settings):
@@ -35,9 +43,7 @@ def query(make_nlp):
     nlp = make_nlp()
     doc = nlp.make_doc(TEXT)
     segments = Segments.from_docs([doc], make_clause_phrases())
-    literal = numpy.zeros((len(segments), 3000), dtype="float32")
-    literal[0, [5, 700]] = 1.0
-    return Query(segments, literal)
+    return Query(segments, literal_matrix(STRENGTHS, None, 3000))
 
 
 @pytest.mark.parametrize("skill_rate", [0.0, 0.1])
@@ -47,7 +53,7 @@ def test_the_best_skills_are_those_of_the_full_ranking(query, top_k, skill_rate)
     vectors = rng.normal(size=(len(query.segments.spans), 64)).astype("float32")
     model = ranker_of(vectors, 3000, skill_rate=skill_rate)
     scores = model.predict(query).to_cpu(NumpyOps())
-    found = best_skills(model, query, top_k)
+    found = best_skills(model, query.segments, STRENGTHS, top_k)
     assert len(found) == len(query.segments) == 3
     for i, ranked in enumerate(found):
         logits = numpy.asarray(scores.logits)[i]
