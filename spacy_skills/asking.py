@@ -1,7 +1,6 @@
 """Which sentences ask for a skill at all: seen before any skill is looked at."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy
@@ -43,7 +42,9 @@ def asking_sentences(
             alone.append(calibration.asking_alone(found, vectors))
     probabilities = numpy.ones(len(spans))
     if calibration is not None and spans:
-        probabilities = _in_context(calibration, spans, numpy.concatenate(alone))
+        number = {id(doc): n for n, doc in enumerate(docs)}
+        of_sentences = numpy.array([number[id(span.doc)] for span in spans])
+        probabilities = calibration.asking(numpy.concatenate(alone), of_sentences)
     for parts in zip(spans, marks, probabilities.tolist()):
         yield AskingSentence(*parts)
 
@@ -66,11 +67,3 @@ def _sentence_vectors(
 def spanner_vectors(marks: Sequence[Marks]) -> numpy.ndarray:
     """[sentences, width]"""
     return numpy.stack([found.vector for found in marks])
-
-
-def _in_context(
-    calibration: Calibration, spans: Sequence[Span], alone: numpy.ndarray
-) -> numpy.ndarray:
-    numbers = [len(list(own)) for _, own in groupby(spans, lambda s: id(s.doc))]
-    by_doc = numpy.split(alone, numpy.cumsum(numbers)[:-1])
-    return numpy.concatenate([calibration.asking(own) for own in by_doc])

@@ -63,10 +63,10 @@ class Calibration:
         ``asking_features``."""
         return linear(self.asks, asking_features(marks, vectors))
 
-    def asking(self, alone: numpy.ndarray) -> numpy.ndarray:
-        """The probability that each sentence of a doc asks for a skill, [sentences], from the
-        log-odds of all of them."""
-        return logistic(self.context, context_features(alone))
+    def asking(self, alone: numpy.ndarray, docs: numpy.ndarray) -> numpy.ndarray:
+        """The probability that each sentence asks for a skill, [sentences], from the log-odds of
+        all of them, see ``context_features``."""
+        return logistic(self.context, context_features(alone, docs))
 
     def right_if_asking(self, ranked: Ranked, length: int) -> numpy.ndarray:
         """The probability that each of these skills is right, if the sentence asks for one at
@@ -123,22 +123,24 @@ def asking_features(marks: Sequence[Marks], vectors: numpy.ndarray) -> numpy.nda
     return numpy.column_stack([vectors, log_odds(shares), lengths]).astype("float32")
 
 
-def context_features(alone: numpy.ndarray) -> numpy.ndarray:
-    """[sentences, N_CONTEXT] of the sentences of one doc: their own log-odds, the mean of those
-    near before and near after, further before and further after, and whether there is no other."""
-    n = len(alone)
+def context_features(alone: numpy.ndarray, docs: numpy.ndarray) -> numpy.ndarray:
+    """[sentences, N_CONTEXT]: their own log-odds, the mean of those near before and near after,
+    further before and further after, and whether the doc has no other.
+
+    docs: a number for each sentence, [sentences]; those of one doc follow each other."""
     columns = [alone]
     for distances in DISTANCES:
         for sign in (-1, 1):
-            total, count = numpy.zeros(n), numpy.zeros(n)
+            total, count = numpy.zeros(len(alone)), numpy.zeros(len(alone))
             for distance in distances:
-                if distance < n:
-                    here, there = slice(distance, None), slice(None, -distance)
-                    to, of = (here, there) if sign < 0 else (there, here)
-                    total[to] += alone[of]
-                    count[to] += 1
+                here, there = slice(distance, None), slice(None, -distance)
+                same = docs[here] == docs[there]
+                to, of = (here, there) if sign < 0 else (there, here)
+                total[to] += numpy.where(same, alone[of], 0)
+                count[to] += same
             columns.append(total / numpy.maximum(count, 1))
-    columns.append(numpy.full(n, float(n == 1)))
+    _, place, sizes = numpy.unique(docs, return_inverse=True, return_counts=True)
+    columns.append((sizes == 1)[place].astype("float64"))
     return numpy.stack(columns, axis=1)
 
 

@@ -163,10 +163,7 @@ def fit_calibration(
     of_ad = numpy.random.default_rng(seed).permutation(n_ads) % FOLDS
     folds = of_ad[found.text]
     alone, asks_weights = _cross_fit(found.asking, found.asks, folds, decay)
-    bounds = numpy.flatnonzero(numpy.diff(found.ad)) + 1
-    in_context = numpy.concatenate(
-        [context_features(part) for part in numpy.split(alone, bounds)]
-    )
+    in_context = context_features(alone, found.ad)
     asks, context_weights = _cross_fit(in_context, found.asks, folds, decay)
     factor = expit(asks)
     of_pairs = factor[found.sentence]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from spacy.tokens import Span
+from spacy.tokens import Span, Token
 
 from .calibration import Calibration, expit
 from .evidence import LiteralMatch
@@ -50,8 +50,9 @@ def propose(
             values = expit(skills.logits.astype("float64"))
         else:
             values = calibration.right_if_asking(skills, len(segments.marks[i].asked))
+        whole = _trim(segments.spans[segments.starts[i]])
         found = [
-            _candidate(segments, i, int(row), int(best), float(value), matches[i])
+            _candidate(segments, whole, int(row), int(best), float(value), matches[i])
             for row, best, value in zip(skills.rows, skills.best, values)
         ]
         yield Proposal(float(asking[i]), found)
@@ -67,7 +68,7 @@ def decide(proposal: Proposal, threshold: float) -> list[Candidate]:
 
 def _candidate(
     segments: Segments,
-    i: int,
+    whole: tuple[int, int],
     row: int,
     best: int,
     value: float,
@@ -77,11 +78,19 @@ def _candidate(
         match = matches[row]
         return Candidate(match.start, match.end, row, value, "name")
     start, end = _trim(segments.spans[best])
-    whole = (start, end) == _trim(segments.spans[segments.starts[i]])
-    return Candidate(start, end, row, value, "sentence" if whole else "words")
+    kind: Evidence = "sentence" if (start, end) == whole else "words"
+    return Candidate(start, end, row, value, kind)
 
 
 def _trim(span: Span) -> tuple[int, int]:
     """Without what stands around the first and the last word: bullets, stops, blanks."""
-    words = [token.i for token in span if any(map(str.isalnum, token.text))]
-    return (words[0], words[-1] + 1) if words else (span.start, span.end)
+    start, end = span.start, span.end
+    while start < end and not _is_word(span.doc[start]):
+        start += 1
+    while start < end and not _is_word(span.doc[end - 1]):
+        end -= 1
+    return (start, end) if start < end else (span.start, span.end)
+
+
+def _is_word(token: Token) -> bool:
+    return any(map(str.isalnum, token.text))

@@ -11,6 +11,8 @@ from .packable import packed_bert
 
 Precision = Literal["float32", "bfloat16", "int8"]
 TEXTS_PER_CALL = 64
+# What tokenizers give besides would be made for nothing.
+IDS_ALONE = {"return_attention_mask": False, "return_token_type_ids": False}
 
 
 def text_vectors(
@@ -30,7 +32,8 @@ def text_vectors(
     if precision != "bfloat16":
         packed = packed_bert(transformer, precision == "int8")
     if packed is not None:
-        return packed.means(_tokenize(tokenizer, transformer, texts)["input_ids"])
+        pieces = _tokenize(tokenizer, transformer, texts, **IDS_ALONE)
+        return packed.means(pieces["input_ids"])
     place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     distinct = list(place)
     vectors = numpy.zeros((len(distinct), transformer.config.hidden_size), "float32")

@@ -261,13 +261,13 @@ def decode(scores: numpy.ndarray, tokens: Sequence[int]) -> list[tuple[int, int]
     likely outside than not, or more likely the begin of another than inside.
     """
     found: set[tuple[int, int]] = set()
-    for layer in range(LAYERS):
-        found.update(_decode_layer(scores[:, layer], tokens))
+    for layer in numpy.flatnonzero((scores[:, :, OUTSIDE] < 0.5).any(axis=0)):
+        found.update(_decode_layer(scores[:, layer].tolist(), tokens))
     return sorted(found)
 
 
 def _decode_layer(
-    scores: numpy.ndarray, tokens: Sequence[int]
+    scores: Sequence[Sequence[float]], tokens: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
     start = end = -1
     for token, score in zip(tokens, scores):

@@ -198,17 +198,20 @@ def test_precision_chooses_the_threshold(make_nlp):
 
 
 def test_neighbours_by_their_distance():
-    features = context_features(numpy.array([1.0, 2.0, 4.0, 8.0, 16.0]))
+    features = context_features(
+        numpy.array([5.0, 1.0, 2.0, 4.0, 8.0, 16.0, 3.0]),
+        numpy.array([0, 1, 1, 1, 1, 1, 2]),
+    )
     # By itself; the one before, the one after; the two further before and after; alone.
-    assert features.tolist() == [
+    assert features[[0, -1]].tolist() == [[5, 0, 0, 0, 0, 1], [3, 0, 0, 0, 0, 1]]
+    assert features[1:-1].tolist() == [
         [1, 0, 2, 0, 6, 0],
         [2, 1, 4, 0, 12, 0],
         [4, 2, 8, 1, 16, 0],
         [8, 4, 16, 1.5, 0, 0],
         [16, 8, 0, 3, 0, 0],
     ]
-    assert context_features(numpy.array([3.0])).tolist() == [[3, 0, 0, 0, 0, 1]]
-    assert context_features(numpy.array([])).shape == (0, 6)
+    assert context_features(numpy.array([]), numpy.array([])).shape == (0, 6)
 
 
 def test_benefits_stand_with_benefits(make_nlp):
