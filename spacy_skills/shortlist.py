@@ -153,11 +153,16 @@ def _screened(
 ) -> list[Ranked]:
     bounds = list(zip(starts, [*starts[1:], len(unit)]))
     best = _most_likely(classifiers, unit, bounds, top_k + RESERVE)
+    exact = ExactSkills.of(classifiers)
     found = []
     for i, (start, end) in enumerate(bounds):
-        rows = numpy.union1d(best[i], list(strengths[i])).astype("int64")
-        own = numpy.array([strengths[i].get(row, 0.0) for row in rows.tolist()])
-        found.append(_ranked(classifiers, unit[start:end], rows, own, top_k, start))
+        rows, literal = best[i], numpy.zeros(1)
+        if strengths[i]:
+            rows = numpy.union1d(rows, list(strengths[i]))
+            literal = numpy.array([strengths[i].get(row, 0.0) for row in rows.tolist()])
+        literal = numpy.broadcast_to(literal, rows.shape)
+        ranked = exact.rank(unit[start:end], rows, literal, top_k)
+        found.append(ranked._replace(best=start + ranked.best))
     return found
 
 
@@ -201,22 +206,32 @@ def _rough_logits(
     return rough.mul_(rounded.scales).add_(constant)
 
 
-def _ranked(
-    classifiers: Model,
-    unit: numpy.ndarray,
-    rows: numpy.ndarray,
-    literal: numpy.ndarray,
-    top_k: int,
-    start: int,
-) -> Ranked:
-    """The best of these rows by their exact logits, see ``skill_classifiers``."""
-    weights = numpy.asarray(classifier_weights(classifiers))
-    cosines = _param(classifiers, "names")[rows] @ unit.T
-    best = cosines.argmax(axis=1)
-    logits = weights[0] * cosines[:, 0] + weights[1] * cosines.max(axis=1)
-    logits += weights[2] * _param(classifiers, "prior")[rows] + weights[3] * literal
-    logits += _param(classifiers, "bias")
-    order = numpy.lexsort((rows, -logits))[:top_k]
-    kept = logits[order]
-    ranks = (logits > kept[:, None]).sum(axis=1)
-    return Ranked(rows[order], ranks, kept, literal[order], start + best[order])
+class ExactSkills(NamedTuple):
+    """The parameters of ``skill_classifiers``, numpy's arrays."""
+
+    names: numpy.ndarray
+    prior: numpy.ndarray
+    weights: numpy.ndarray
+    bias: numpy.ndarray
+
+    @classmethod
+    def of(cls, classifiers: Model) -> "ExactSkills":
+        names, prior = _param(classifiers, "names"), _param(classifiers, "prior")
+        weights = numpy.asarray(classifier_weights(classifiers))
+        return cls(names, prior, weights, _param(classifiers, "bias"))
+
+    def rank(
+        self, unit: numpy.ndarray, rows: numpy.ndarray, literal: numpy.ndarray, n: int
+    ) -> Ranked:
+        """The n best of these rows by their logits. unit: the vectors of a sentence and its
+        pieces; best of what is returned are rows of it."""
+        sentence, piece, prior, match = self.weights
+        cosines = self.names[rows] @ unit.T
+        best = cosines.argmax(axis=1)
+        logits = sentence * cosines[:, 0] + piece * cosines.max(axis=1)
+        logits += prior * self.prior[rows] + match * literal
+        logits += self.bias
+        order = numpy.lexsort((rows, -logits))[:n]
+        kept = logits[order]
+        ranks = (logits > kept[:, None]).sum(axis=1)
+        return Ranked(rows[order], ranks, kept, literal[order], best[order])
