@@ -60,6 +60,10 @@ def test_growth_measures_what_is_left_up_to_all_sentences(call, tmp_path):
     assert kept == [*saved["rows"], first_of_all]
     assert (last["task"], last["size"], last["sentences"]) == ("labelling", 50, 3)
     assert plot.read_bytes().startswith(b"\x89PNG")
+    # What can't be drawn is said, not raised.
+    result = call("--size", "2", "--plot", str(output / "plot.png"))
+    assert result.exit_code == 1 and "growth.json" in result.output
+    assert isinstance(result.exception, SystemExit)
     assert "S917" in call("--size", "2", "--text-field", "count").output
     # Nor is what is read or saved replaced by a figure.
     for path in (tmp_path / "ads.tsv", output):

@@ -56,13 +56,13 @@ def growth_cli(
             if results.exhausted_below(n):
                 break
             _measure_size(results, pipeline, sentences, n, text_field)
-    except (OSError, RuntimeError, ValueError) as err:
+        _print(results.rows)
+        if plot is not None:
+            write_file(plot, _draw(results.rows))
+    except (ImportError, OSError, RuntimeError, ValueError) as err:
         msg.fail(str(err), exits=1)
     except KeyboardInterrupt:
         msg.fail("Interrupted; the same command goes on with what is left", exits=1)
-    _print(results.rows)
-    if plot is not None:
-        write_file(plot, _draw(results.rows))
 
 
 class _Results:
