@@ -289,7 +289,7 @@ class _Output:
         """Raises ValueError if the progress is of other settings, or damaged."""
         path = progress_path.parent
         try:
-            saved = {"path": path, **read_json(progress_path)}
+            saved = {**read_json(progress_path), "path": path}
             output = TypeAdapter(cls).validate_python(saved)
         except (TypeError, ValueError) as err:
             raise ValueError(Errors.S326.format(path=progress_path)) from err

@@ -178,7 +178,7 @@ class Journal:
             if not self._resume(header, overwrite):
                 self._write(header)
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     def _resume(self, header: dict[str, Any], overwrite: bool) -> int:
@@ -200,7 +200,7 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        self._close()
 
     def add(self, record: AdRecord) -> None:
         self._write(record)
@@ -214,6 +214,11 @@ class Journal:
         with naming_full_disk(self.path):
             self._file.write(_dump(content))
             self._file.flush()
+
+    def _close(self) -> None:
+        # What could not be written is tried once more.
+        with naming_full_disk(self.path):
+            self._file.close()
 
 
 def _dump(content: Any) -> bytes:

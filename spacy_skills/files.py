@@ -29,11 +29,12 @@ def keep_inputs(output: Path, *inputs: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to instead: what is there afterwards becomes the file, unless there was
     an error. A link stays one; pipes and devices are written to as they are."""
-    path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Before links are followed: that of /dev/stdout leads to a name that no pipe has.
     if path.exists() and not path.is_file() and not path.is_dir():
         yield path
         return
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
         with naming_full_disk(path):

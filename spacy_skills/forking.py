@@ -30,8 +30,10 @@ def _one_thread_after_fork() -> None:
     torch.set_num_threads(1)
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork,
-    after_in_child=_one_thread_after_fork,
-)
+# Windows does not fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork,
+        after_in_child=_one_thread_after_fork,
+    )

@@ -5,7 +5,6 @@ Depends on that environment and the standard library alone: ours clashes with it
 
 import json
 import os
-import resource
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +12,20 @@ from typing import Any
 
 
 def peak_megabytes() -> float:
-    """The most memory this process has held so far."""
+    """The most memory this process has held so far. Raises ImportError on Windows."""
+    # Not on Windows, where other commands import this module too.
+    import resource
+
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    # ru_maxrss begins with what the process held that started this one.
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        status = ""
+    _, found, rest = status.partition("VmHWM:")
+    if found:
+        return int(rest.split()[0]) / 1024
+    # Begins with what the process held that started this one. Of bytes on macOS.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def main(model: str) -> None:

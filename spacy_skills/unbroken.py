@@ -3,7 +3,9 @@ is quadratic in the run: it strips brackets, quotes, emoji and the like off one 
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
+import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -32,4 +34,7 @@ def _pieces(text: str) -> Iterator[str]:
 def _join(docs: list[Doc]) -> Doc:
     doc = Doc.from_docs(docs, ensure_whitespace=False)
     assert doc is not None
-    return doc
+    # To spaCy each piece begins a sentence, and a doc with any bounds would be given no others.
+    starts: Any = numpy.zeros((len(doc), 1), dtype="uint64")
+    starts[0] = 1
+    return doc.from_array(["SENT_START"], starts)

@@ -203,6 +203,18 @@ def test_damaged_progress_is_named(nlp, ads_path, tmp_path, damage):
         build_corpus(ads_path, out, nlp, n_process=1)
 
 
+def test_a_corpus_can_be_moved_but_not_by_its_progress(nlp, ads_path, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    report = build_corpus(ads_path, here, nlp, n_process=1)
+    progress = json.loads((here / "progress.json").read_text())
+    for name in ("report.json", "labels.json"):
+        (here / name).unlink()
+    elsewhere = {**progress, "done": False, "path": str(there)}
+    (here / "progress.json").write_text(json.dumps(elsewhere))
+    assert build_corpus(ads_path, here, nlp, n_process=1) == report
+    assert (here / "report.json").exists() and not there.exists()
+
+
 def test_foreign_folder_is_left_alone(nlp, ads_path, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="not an empty folder"):

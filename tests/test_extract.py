@@ -9,11 +9,12 @@ import os
 import pytest
 import srsly
 from spacy.language import Language
+from test_damaged import full_disk
 from typer.testing import CliRunner
 
 from spacy_skills.cli import extract as command
 from spacy_skills.cli import skills_cli
-from spacy_skills.extraction import read_records
+from spacy_skills.extraction import Journal, read_records
 from spacy_skills.lines import MAX_MARKDOWN
 from spacy_skills.tables import write_records
 
@@ -251,6 +252,20 @@ def test_what_comes_from_stdin_is_not_gone_on_with(pipeline, ads, tmp_path, seen
     assert [record["text"] for record in read_records(output)] == ["SQL"]
     result = interrupt(seen, ads, "-p", pipeline)
     assert "again" not in result.output
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on(tmp_path):
+    path = tmp_path / "skills.jsonl.unfinished"
+    record = {"text": "a" * 3000, "skills": []}
+    with (
+        full_disk(10_000),
+        pytest.raises(OSError, match="S024.*unfinished.*Free"),
+        Journal(path, {}) as journal,
+    ):
+        for source in "abcd":
+            journal.add({"source": source, **record})
+    with Journal(path, {}) as journal:
+        assert journal.done == {"a", "b", "c"}
 
 
 def test_a_damaged_journal_is_named(pipeline, ads, tmp_path, seen):

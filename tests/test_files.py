@@ -1,6 +1,8 @@
 """How files are written: whole or not at all, whatever stands in their place."""
 
 import os
+import subprocess
+import sys
 from threading import Thread
 
 import pytest
@@ -64,6 +66,16 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     reader.join(timeout=10)
     assert read == [b"content"] and path.is_fifo()
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="needs /dev/fd")
+def test_what_standard_output_leads_to_is_written_to():
+    code = "from pathlib import Path; from spacy_skills.files import write_file; "
+    code += "write_file(Path('/dev/stdout'), b'content')"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True
+    )
+    assert found.stdout == b"content"
 
 
 def test_a_folder_is_not_replaced(tmp_path):

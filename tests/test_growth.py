@@ -1,4 +1,11 @@
+import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from threading import Event, Thread
 
 import pytest
 import spacy
@@ -44,15 +51,25 @@ def test_growth_measures_what_is_left_up_to_all_sentences(call, tmp_path):
         # More than Python alone, and less than would be lost to two sentences.
         assert 50 < row["megabytes_before"] <= row["peak_megabytes"] + 1
         assert row["peak_megabytes"] < row["megabytes_before"] + 500
-    # As if interrupted between the two; and a size that took all sentences there are.
-    all_there_are = [{**row, "size": 50, "sentences": 3} for row in saved["rows"]]
-    srsly.write_json(output, {**saved, "rows": [annotating, *all_there_are]})
+    # As if interrupted between the two of a size that took all sentences there are.
+    first_of_all = {**annotating, "size": 50, "sentences": 3}
+    srsly.write_json(output, {**saved, "rows": [*saved["rows"], first_of_all]})
     result = call("--size", "100", "--size", "2", "--size", "50", "--plot", str(plot))
     assert result.exit_code == 0, result.output
     *kept, last = srsly.read_json(output)["rows"]
-    assert kept == [annotating, *all_there_are]
-    assert (last["task"], last["size"]) == ("labelling", 2)
+    assert kept == [*saved["rows"], first_of_all]
+    assert (last["task"], last["size"], last["sentences"]) == ("labelling", 50, 3)
     assert plot.read_bytes().startswith(b"\x89PNG")
+    # What can't be drawn is said, not raised.
+    result = call("--size", "2", "--plot", str(output / "plot.png"))
+    assert result.exit_code == 1 and "growth.json" in result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "S917" in call("--size", "2", "--text-field", "count").output
+    # Nor is what is read or saved replaced by a figure.
+    for path in (tmp_path / "ads.tsv", output):
+        before = path.read_bytes()
+        assert "S919" in call("--size", "2", "--plot", str(path)).output
+        assert path.read_bytes() == before
 
 
 def test_near_duplicates_are_left_out(call, tmp_path):
@@ -71,6 +88,46 @@ def test_results_of_something_else_stay(call, tmp_path):
         assert result.exit_code == 1
         assert "S917" in result.output
         assert output.read_bytes() == content
+
+
+def test_an_interruption_does_not_wait_for_the_other_process(call, tmp_path):
+    # Whoever reads it waits until it is closed by all who write.
+    pipe = tmp_path / "pipeline" / "vocab" / "strings.json"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    ended, waited_for = Event(), []
+
+    def interrupt():
+        writer = None
+        while writer is None:
+            time.sleep(0.05)
+            # Can't be opened before the other process reads it.
+            with suppress(OSError):
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        os.kill(os.getpid(), signal.SIGINT)
+        if not ended.wait(timeout=20):
+            waited_for.append(True)
+        os.close(writer)
+
+    thread = Thread(target=interrupt, daemon=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread.start()
+        result = call("--size", "2")
+    finally:
+        ended.set()
+        signal.signal(signal.SIGINT, before)
+    assert "goes on" in result.output and not waited_for
+    assert not multiprocessing.active_children()
+
+
+def test_commands_are_there_where_processes_are_not_forked():
+    # As on Windows.
+    code = "import os, sys, spacy, transformers; del os.register_at_fork; "
+    code += (
+        "sys.modules['resource'] = None; import spacy_skills.cli, spacy_skills.encoder"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_goes_wrong_in_the_other_process_is_said(call, tmp_path):

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from spacy_skills.ads import Ad, raise_error
 from spacy_skills.extraction import extract_skills
+from spacy_skills.phrases import sentences
+from spacy_skills.sentences import AdSentencizer, split_ad
 from spacy_skills.unbroken import MAX_RUN, make_doc
 
 NLP = spacy.blank("en")
+SENTENCIZER = AdSentencizer()
 
 
 def runs(unit, n):
@@ -46,6 +49,17 @@ TEXTS = st.lists(
 @given(TEXTS.map("".join))
 def test_the_text_stays_as_it_is(text):
     assert make_doc(NLP, text).text == text
+
+
+def test_the_sentences_are_those_of_the_text():
+    text = f"Bake bread.\nDrive trucks.\n{'-' * 3 * MAX_RUN}\nLay cables.\nSell milk."
+    doc, own = make_doc(NLP, text), NLP.make_doc(text)
+    assert [t.is_sent_start for t in doc][:8] == [t.is_sent_start for t in own][:8]
+    expected = ["Bake bread.", "Drive trucks.", "Lay cables.", "Sell milk."]
+    assert [sentence.text for sentence in sentences(doc)] == expected
+    bounds = [text[start:end] for start, end in split_ad(text)]
+    found = [s.text.strip() for s in SENTENCIZER(doc).sents]
+    assert found == bounds
 
 
 @pytest.mark.parametrize("n_process", [1, 2])

@@ -15,7 +15,7 @@ from wasabi import msg
 from .. import __version__
 from ..corpus import end_with_parent
 from ..errors import Errors
-from ..files import write_file
+from ..files import keep_inputs, write_file
 from ..growth import TASKS, Cost, write_distinct
 from . import skills_cli
 from .benchmark import find_component
@@ -49,28 +49,36 @@ def growth_cli(
     Run it again after an interruption, or with more sizes: it goes on with what the output lacks.
     """
     try:
-        results = _Results(output, pipeline, sentences)
+        if plot is not None:
+            keep_inputs(plot, sentences, output)
+        results = _Results(output, pipeline, sentences, text_field)
         for n in sorted(set(size)):
-            _measure_size(results, pipeline, sentences, n, text_field)
-            if results.exhausted:
+            if results.exhausted_below(n):
                 break
-    except (OSError, RuntimeError, ValueError) as err:
+            _measure_size(results, pipeline, sentences, n, text_field)
+        _print(results.rows)
+        if plot is not None:
+            write_file(plot, _draw(results.rows))
+    except (ImportError, OSError, RuntimeError, ValueError) as err:
         msg.fail(str(err), exits=1)
     except KeyboardInterrupt:
         msg.fail("Interrupted; the same command goes on with what is left", exits=1)
-    _print(results.rows)
-    if plot is not None:
-        write_file(plot, _draw(results.rows))
 
 
 class _Results:
     """The output file: a row of each task and size."""
 
-    def __init__(self, path: Path, pipeline: str, sentences: Path) -> None:
+    def __init__(
+        self, path: Path, pipeline: str, sentences: Path, text_field: str
+    ) -> None:
         """Raises ValueError (S917) if it holds something else."""
         self.path = path
-        ads = [sentences.name, sentences.stat().st_size]
-        self.settings = {"version": __version__, "pipeline": pipeline, "ads": ads}
+        self.settings = {
+            "version": __version__,
+            "pipeline": pipeline,
+            "ads": [sentences.name, sentences.stat().st_size],
+            "text_field": text_field,
+        }
         self.rows: list[dict[str, Any]] = []
         if path.exists():
             try:
@@ -81,10 +89,9 @@ class _Results:
             except (KeyError, TypeError, ValueError) as err:
                 raise ValueError(Errors.S917.format(path=path)) from err
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether there were fewer sentences than were asked for."""
-        return any(row["sentences"] < row["size"] for row in self.rows)
+    def exhausted_below(self, size: int) -> bool:
+        """Whether a smaller size took all sentences there are."""
+        return any(row["sentences"] < row["size"] < size for row in self.rows)
 
     def missing(self, size: int) -> list[str]:
         """The tasks that were not done yet."""
@@ -124,6 +131,11 @@ def _in_fresh_process(task: str, pipeline: str, sentences: Path, n: int) -> Cost
             return executor.submit(_measure, task, pipeline, sentences, n).result()
         except BrokenProcessPool:
             raise RuntimeError(Errors.S918.format(task=task, n=n)) from None
+        except KeyboardInterrupt:
+            # It may have reached this process alone, which would wait for the other's end.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _measure(task: str, pipeline: str, sentences: Path, n: int) -> Cost:
