@@ -60,8 +60,20 @@ class Calibration:
         self, marks: Sequence[Marks], vectors: numpy.ndarray
     ) -> numpy.ndarray:
         """Log-odds that each sentence asks for a skill, by itself, [sentences], see
-        ``asking_features``."""
+        ``asking_features``. Raises ValueError for vectors of another width than the
+        calibration's."""
+        self.check_width(vectors.shape[1])
         return linear(self.asks, asking_features(marks, vectors))
+
+    def check_width(self, width: int) -> None:
+        """Raises ValueError if its reader's vectors had another width."""
+        weights, expected = len(self.asks), width + N_ASKS + 1
+        if weights != expected:
+            raise ValueError(
+                Errors.S025.format(
+                    reader=self.reader, weights=weights, expected=expected
+                )
+            )
 
     def asking(self, alone: numpy.ndarray, docs: numpy.ndarray) -> numpy.ndarray:
         """The probability that each sentence asks for a skill, [sentences], from the log-odds of

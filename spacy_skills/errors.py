@@ -93,9 +93,8 @@ class Errors(TrainingErrors):
         "before is left as it was."
     )
     S025 = (
-        "The calibration of the component '{name}' is of vectors of another {reader}: it has "
-        "{weights} weights, {expected} are needed. Copy the pipeline again, or repeat `spacy "
-        "skills calibrate`."
+        "The calibration is of vectors of another {reader}: it has {weights} weights, "
+        "{expected} are needed. Copy the pipeline again, or repeat `spacy skills calibrate`."
     )
     # taxonomy
     S101 = "The URI {uri} occurs twice. A taxonomy holds each concept once."

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy
 import torch
 from transformers import PreTrainedModel
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from .packable import packed_bert
 
@@ -71,7 +72,10 @@ def _tokenize(
     positions = getattr(transformer.config, "max_position_embeddings", 0)
     if positions > 0:
         length = min(length, positions)
-    return tokenizer(list(texts), truncation=True, max_length=length, **settings)
+    # Tokenizers that know no bound have one of 1e30.
+    if length < VERY_LARGE_INTEGER:
+        settings |= {"truncation": True, "max_length": length}
+    return tokenizer(list(texts), **settings)
 
 
 def batches_of_like_length(texts: Sequence[str]) -> Iterator[list[int]]:

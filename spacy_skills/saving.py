@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.pipeline import TrainablePipe
 from spacy.util import SimpleFrozenList
 
-from .calibration import N_ASKS, Calibration
+from .calibration import Calibration
 from .errors import Errors
 from .finder import NameFinder
 from .parts import SavedParts, join_parts, write_parts
@@ -166,16 +166,7 @@ class SavedRanker(TrainablePipe):
         width = classifiers.get_dim("nI")
         if calibration.reader == "spanner":
             width = 0 if self.spanner is None else self.spanner.width
-        expected = width + N_ASKS + 1
-        if len(calibration.asks) != expected:
-            raise ValueError(
-                Errors.S025.format(
-                    name=self.name,
-                    reader=calibration.reader,
-                    weights=len(calibration.asks),
-                    expected=expected,
-                )
-            )
+        calibration.check_width(width)
 
     def _check_weights(self, place: str) -> None:
         """Raises ValueError if not all are finite: every score would be NaN."""

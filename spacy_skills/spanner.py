@@ -110,7 +110,7 @@ class SkillSpanner:
         ends = numpy.cumsum([len(state) for state in states])[:-1]
         parts = numpy.split(tags, ends)
         for places, part, state in zip(_first_pieces(pieces), parts, states):
-            vector = state.mean(dim=0).numpy()
+            vector = (state.sum(dim=0) / max(1, len(state))).numpy()
             yield Tagged(list(places), part[list(places.values())], vector)
 
     def _tag_padded(self, words: list[list[str]]) -> list[Tagged]:

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from spacy_transformers import Transformer  # noqa: F401  (registers its factory)
 from thinc.api import Adam
 from transformers import AutoModel, AutoTokenizer
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from spacy_skills.encoder import (
     attach_cache,
@@ -13,6 +14,7 @@ from spacy_skills.encoder import (
     build_transformer_encoder,
     encode_texts,
 )
+from spacy_skills.inference import text_vectors
 from spacy_skills.phrases import Segments, make_clause_phrases
 
 nlp = spacy.blank("en")
@@ -163,3 +165,13 @@ def test_listener_without_transformer_raises(shared):
     _, encoder = shared
     with pytest.raises(ValueError, match="S003"):
         encoder.predict(segments())
+
+
+def test_transformers_without_a_bound_read_all(tiny_encoder):
+    encoder = make(tiny_encoder)
+    tokenizer, transformer = encoder.layers[0].tokenizer, torch_model(encoder)
+    # XLNet's config, and a tokenizer that was saved without a bound.
+    transformer.config.max_position_embeddings = -1
+    tokenizer.model_max_length = VERY_LARGE_INTEGER
+    vectors = text_vectors(tokenizer, transformer, ["bake bread " * 8], "float32")
+    assert vectors.shape == (1, 16) and vectors.any()

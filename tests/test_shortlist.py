@@ -97,6 +97,13 @@ def test_sentences_that_ask_for_nothing_are_not_ranked(make_nlp, tiny_encoder, r
     assert found == given
 
 
+def test_a_calibration_without_its_spanner_is_named(make_nlp):
+    nlp = make_nlp(threshold=0.25)
+    nlp.get_pipe("esco_skills").calibration = calibration(16, 20.0, reader="spanner")
+    with pytest.raises(ValueError, match="S025.*spanner"):
+        nlp(TEXT)
+
+
 def test_predictions_agree_with_the_full_ranking(make_nlp):
     nlp = make_nlp(top_k=3)
     ranker = nlp.get_pipe("esco_skills")

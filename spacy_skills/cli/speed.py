@@ -1,5 +1,6 @@
 """``python -m spacy skills speed``: sentences a second, beside the encoder alone."""
 
+import importlib
 import io
 import time
 from collections.abc import Iterator
@@ -53,14 +54,17 @@ def speed_cli(
     """Measure a pipeline, its encoder alone by transformers, sentence-transformers' encode and
     esco-skill-extractor on the same sentences, in turns on this machine."""
     try:
+        if plot is not None:
+            # Not after all rounds, if it is missing.
+            importlib.import_module("matplotlib")
         with _start(peer) as others:
             result = _run(pipeline, ads, rounds, limit, skills, others)
-    except (OSError, ValueError) as err:
+        if output is not None:
+            write_file(output, srsly.json_dumps(result, indent=2).encode("utf8"))
+        if plot is not None:
+            write_file(plot, _draw(result))
+    except (ImportError, OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
-    if output is not None:
-        write_file(output, srsly.json_dumps(result, indent=2).encode("utf8"))
-    if plot is not None:
-        write_file(plot, _draw(result))
 
 
 @contextmanager
