@@ -3,8 +3,10 @@
 import io
 import multiprocessing
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,13 @@ from ..growth import TASKS, Cost, write_distinct
 from . import skills_cli
 from .benchmark import find_component
 from .pipelines import open_pipeline
+
+
+class Task(str, Enum):
+    """Those of ``growth.TASKS``."""
+
+    annotating = "annotating"
+    labelling = "labelling"
 
 
 @skills_cli.command("growth")
@@ -39,6 +48,9 @@ def growth_cli(
         min=1,
         help="Distinct sentences; repeatable",
     ),
+    task: list[Task] = Option(
+        list(Task), "--task", "-t", help="What to measure; repeatable"
+    ),
     text_field: str = Option(
         "text", help="Field or column with the text, or column number without a header"
     ),
@@ -55,7 +67,8 @@ def growth_cli(
         for n in sorted(set(size)):
             if results.exhausted_below(n):
                 break
-            _measure_size(results, pipeline, sentences, n, text_field)
+            missing = results.missing(n, task)
+            _measure_size(results, pipeline, sentences, n, text_field, missing)
         _print(results.rows)
         if plot is not None:
             write_file(plot, _draw(results.rows))
@@ -93,10 +106,10 @@ class _Results:
         """Whether a smaller size took all sentences there are."""
         return any(row["sentences"] < row["size"] < size for row in self.rows)
 
-    def missing(self, size: int) -> list[str]:
-        """The tasks that were not done yet."""
+    def missing(self, size: int, tasks: Sequence[Task]) -> list[str]:
+        """Those of the tasks that were not done yet."""
         done = {row["task"] for row in self.rows if row["size"] == size}
-        return [task for task in TASKS if task not in done]
+        return [task.value for task in tasks if task.value not in done]
 
     def add(self, **row: Any) -> None:
         self.rows.append(row)
@@ -105,9 +118,13 @@ class _Results:
 
 
 def _measure_size(
-    results: _Results, pipeline: str, source: Path, size: int, text_field: str
+    results: _Results,
+    pipeline: str,
+    source: Path,
+    size: int,
+    text_field: str,
+    missing: Sequence[str],
 ) -> None:
-    missing = results.missing(size)
     if not missing:
         return
     with tempfile.TemporaryDirectory() as folder:
