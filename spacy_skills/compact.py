@@ -140,7 +140,7 @@ def restore_array(value: Any) -> Any:
     rounded, scales = value["rounded"], value["scales"]
     if len(rounded) != len(scales):
         raise ValueError("an array has not as many scales as rows")
-    rows = rounded.astype("float32") * scales[:, None].astype("float32")
+    rows = numpy.multiply(rounded, scales[:, None], dtype="float32")
     return rows.reshape(value["shape"])
 
 

@@ -39,15 +39,15 @@ _MACHINE_SETTINGS = ("attn_implementation", "_attn_implementation")
 def restore(
     config: Any,
     files: Mapping[str, Any],
-    weights: Mapping[str, torch.Tensor],
+    weights: dict[str, torch.Tensor],
     n_bytes: int,
     *,
     use_fast: bool = True,
     **kwargs: Any,
 ) -> tuple[Any, PreTrainedModel]:
-    """A tokenizer and a transformer. files: the tokenizer's; n_bytes: what the weights take
-    where they are saved; kwargs: of the transformer's class. Raises ValueError, or what the
-    libraries raise for damaged data."""
+    """A tokenizer and a transformer, which keeps the weights, not copies of them. files: the
+    tokenizer's; n_bytes: what the weights take where they are saved; kwargs: of the
+    transformer's class. Raises ValueError, or what the libraries raise for damaged data."""
     check_files(files)
     # Without what only concerns the machine it was made on.
     config = {k: v for k, v in dict(config).items() if k not in _MACHINE_SETTINGS}
@@ -66,7 +66,12 @@ def restore(
         )
     with no_init_weights():
         transformer = _build(parsed, **kwargs)
-    transformer.load_state_dict(weights)
+    expected = transformer.state_dict()
+    for name in expected.keys() & weights.keys():
+        weights[name] = weights[name].to(expected[name].dtype)
+    transformer.load_state_dict(weights, assign=True)
+    # Those that two modules have in common are two after it.
+    transformer.tie_weights()
     return tokenizer, transformer
 
 
