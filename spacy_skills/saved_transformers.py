@@ -75,6 +75,13 @@ def restore(
     return tokenizer, transformer
 
 
+def all_finite(module: torch.nn.Module) -> bool:
+    """Whether no weight is NaN or infinite."""
+    # isfinite would take a multiple of each weight's memory.
+    extremes = [weight.aminmax() for weight in module.parameters() if weight.numel()]
+    return all(bool(torch.stack(pair).isfinite().all()) for pair in extremes)
+
+
 def _build(config: PretrainedConfig, **kwargs: Any) -> PreTrainedModel:
     """As AutoModel.from_config, which first imports every model there is."""
     return _get_model_class(config, MODEL_MAPPING)._from_config(config, **kwargs)

@@ -182,12 +182,13 @@ class SavedRanker(TrainablePipe):
 
     def _check_weights(self, place: str) -> None:
         """Raises ValueError if not all are finite: every score would be NaN."""
+        from .saved_transformers import all_finite
+
         for node in self.model.walk():
             arrays = [node.get_param(p) for p in node.param_names if node.has_param(p)]
             finite = all(bool(node.ops.xp.isfinite(array).all()) for array in arrays)
             modules = [shim._model for shim in node.shims if shim._model is not None]
-            weights = [weight for module in modules for weight in module.parameters()]
-            if not finite or not all(bool(w.isfinite().all()) for w in weights):
+            if not finite or not all(map(all_finite, modules)):
                 raise ValueError(
                     Errors.S023.format(name=self.name, place=place, node=node.name)
                 )

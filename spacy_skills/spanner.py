@@ -25,7 +25,7 @@ from .inference import mean_pool
 from .packable import WeightsState, packed_bert, weights_state
 from .packed import RECENT_TEXTS, PackedBert
 from .phrases import Marks
-from .saved_transformers import restore
+from .saved_transformers import all_finite, restore
 from .vectors import Recent
 
 # Each token is outside, begins or is inside a span, once of skills and once of knowledge:
@@ -186,9 +186,8 @@ class SkillSpanner:
             )
             spanner = cls(tokenizer, transformer)
             spanner.head.load_state_dict(weights["head"])
-            for module in (transformer, spanner.head):
-                if not all(bool(w.isfinite().all()) for w in module.parameters()):
-                    raise ValueError("a weight is NaN or infinite")
+            if not all(map(all_finite, (transformer, spanner.head))):
+                raise ValueError("a weight is NaN or infinite")
         except Exception as err:
             # Tokenizers raise whatever their files' content leads to.
             raise ValueError(Errors.S801.format(reason=str(err)[:300])) from err
