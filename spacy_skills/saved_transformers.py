@@ -64,8 +64,7 @@ def restore(
             trust_remote_code=False,
             local_files_only=True,
         )
-    with no_init_weights():
-        transformer = _build(parsed, **kwargs)
+    transformer = _build(parsed, **kwargs)
     expected = transformer.state_dict()
     for name in expected.keys() & weights.keys():
         weights[name] = weights[name].to(expected[name].dtype)
@@ -83,8 +82,10 @@ def all_finite(module: torch.nn.Module) -> bool:
 
 
 def _build(config: PretrainedConfig, **kwargs: Any) -> PreTrainedModel:
-    """As AutoModel.from_config, which first imports every model there is."""
-    return _get_model_class(config, MODEL_MAPPING)._from_config(config, **kwargs)
+    """As AutoModel.from_config, which first imports every model there is, but with whatever
+    memory holds as its weights."""
+    with no_init_weights():
+        return _get_model_class(config, MODEL_MAPPING)._from_config(config, **kwargs)
 
 
 def _check_size(config: PretrainedConfig, n_bytes: int, **kwargs: Any) -> None:
