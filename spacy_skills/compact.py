@@ -61,7 +61,7 @@ def pack(ranker: SkillRanker, finder: NameFinder) -> bytes:
     return srsly.msgpack_dumps({"format": FORMAT, "content": packed})
 
 
-def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
+def unpack(data: bytes, *, source: str = "bytes") -> dict[str, Any]:
     """What ``SkillRanker.from_parts`` takes. Raises ValueError, naming the source, if the
     data is damaged or something else."""
     try:
@@ -76,12 +76,12 @@ def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
             [_unpack_shim(shim, store) for shim in node] for node in model["shims"]
         ]
         parts = {name: content[name] for name in ("taxonomy", "names")}
-        parts["model"] = srsly.msgpack_dumps(model)
+        parts["model"] = model
         if content["spanner"] is not None:
             spanner = content["spanner"]
             for part in ("weights", "tokenizer"):
                 spanner[part] = store.get_all(spanner[part])
-            parts["spanner"] = srsly.msgpack_dumps(spanner)
+            parts["spanner"] = spanner
         if "calibration" in content:
             parts["calibration"] = content["calibration"]
     except (
@@ -98,7 +98,7 @@ def unpack(data: bytes, *, source: str = "bytes") -> dict[str, bytes]:
     return parts
 
 
-def read_compact(name: str | Path) -> dict[str, bytes]:
+def read_compact(name: str | Path) -> dict[str, Any]:
     """Unpack a file, or by its name a ranker that comes with the package. Raises ValueError
     if there is none or it is damaged."""
     path = _shipped(name) if is_shipped(name) else Path(name)
@@ -140,7 +140,7 @@ def restore_array(value: Any) -> Any:
     rounded, scales = value["rounded"], value["scales"]
     if len(rounded) != len(scales):
         raise ValueError("an array has not as many scales as rows")
-    rows = rounded.astype("float32") * scales[:, None].astype("float32")
+    rows = numpy.multiply(rounded, scales[:, None], dtype="float32")
     return rows.reshape(value["shape"])
 
 
@@ -187,18 +187,14 @@ def _pack_shim(shim: bytes, store: _Store) -> dict[str, Any]:
     return {**msg, "tokenizer_settings": settings}
 
 
-def _unpack_shim(shim: dict[str, Any], store: _Store) -> bytes:
+def _unpack_shim(shim: dict[str, Any], store: _Store) -> dict[str, Any]:
     settings = shim.pop("tokenizer_settings")
     tokenizer = {**store.get_all(shim["tokenizer"]), "kwargs": settings}
     state = {
-        name: torch.from_numpy(numpy.array(value))
+        name: torch.from_numpy(numpy.require(value, requirements="W"))
         for name, value in store.get_all(shim["state"]).items()
     }
-    file_ = BytesIO()
-    torch.save(state, file_)
-    return srsly.msgpack_dumps(
-        {**shim, "tokenizer": tokenizer, "state": file_.getvalue()}
-    )
+    return {**shim, "tokenizer": tokenizer, "state": state}
 
 
 def _without_descriptions(taxonomy: Taxonomy) -> Taxonomy:

@@ -18,8 +18,10 @@ from .files import replacing
 CFG = "cfg"
 DIGESTS = "digests"
 
+# As it is saved, or unpacked already.
+Part = bytes | dict[str, Any]
 Writers = Mapping[str, Callable[[], bytes]]
-Loaders = Mapping[str, Callable[[bytes], Any]]
+Loaders = Mapping[str, Callable[[Any], Any]]
 
 
 def join_parts(
@@ -60,7 +62,7 @@ def write_parts(
 class SavedParts:
     """Loads what the functions above have saved, with errors that name component and part."""
 
-    def __init__(self, component: str, source: Path | Mapping[str, bytes]) -> None:
+    def __init__(self, component: str, source: Path | Mapping[str, Part]) -> None:
         """source: a folder, or parts by their names."""
         self.component = component
         self.source = source
@@ -104,7 +106,7 @@ class SavedParts:
         """Raises ValueError if a part that was loaded is not what was saved with the settings.
         Older versions saved no digests."""
         for name, digest in self._loaded.items():
-            if self._digests.get(name, digest) != digest:
+            if self._digests[name] != digest:
                 message = Errors.S022.format(
                     name=self.component, place=self.place(name)
                 )
@@ -134,12 +136,12 @@ class SavedParts:
             raise FileNotFoundError(message)
         return False
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> Part:
         if isinstance(self.source, Path):
             return (self.source / name).read_bytes()
         return self.source[name]
 
-    def _load(self, name: str, load: Callable[[bytes], Any]) -> None:
+    def _load(self, name: str, load: Callable[[Any], Any]) -> None:
         data = self._read(name)
         try:
             load(data)
@@ -151,7 +153,8 @@ class SavedParts:
                 reason=str(err) or type(err).__name__,
             )
             raise ValueError(message) from err
-        self._loaded[name] = _digest(data)
+        if name in self._digests:
+            self._loaded[name] = _digest(data)
 
     def _load_cfg(self, cfg: dict[str, Any], key: str, data: bytes) -> None:
         saved = srsly.json_loads(data)
@@ -165,5 +168,5 @@ def _dump(cfg: Mapping[str, Any], digests: Mapping[str, str]) -> bytes:
     return srsly.json_dumps({**cfg, DIGESTS: digests}).encode("utf8")
 
 
-def _digest(data: bytes) -> str:
+def _digest(data: Any) -> str:
     return blake2b(data, digest_size=16).hexdigest()

@@ -10,7 +10,19 @@ from typing import Any
 
 import srsly
 import torch
-from transformers import AutoConfig, AutoModel
+from spacy_transformers.data_classes import HFObjects
+from spacy_transformers.layers.hf_shim import HFShim
+from spacy_transformers.util import make_tempdir
+from thinc.api import Model, get_torch_default_device
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_utils import no_init_weights
+from transformers.models.auto.auto_factory import _get_model_class
 
 from .compressed import loads
 
@@ -24,20 +36,65 @@ CODE = "it names code of its own, which is not run"
 _MACHINE_SETTINGS = ("attn_implementation", "_attn_implementation")
 
 
-def check_config(config: Any, n_bytes: int, **kwargs: Any) -> dict[str, Any]:
-    """The config of a transformer whose weights have so many bytes, without what only concerns
-    the machine it was made on. kwargs: as for AutoModel.from_config. Raises ValueError."""
+def restore(
+    config: Any,
+    files: Mapping[str, Any],
+    weights: dict[str, torch.Tensor],
+    n_bytes: int,
+    *,
+    use_fast: bool = True,
+    **kwargs: Any,
+) -> tuple[Any, PreTrainedModel]:
+    """A tokenizer and a transformer, which keeps the weights, not copies of them. files: the
+    tokenizer's; n_bytes: what the weights take where they are saved; kwargs: of the
+    transformer's class. Raises ValueError, or what the libraries raise for damaged data."""
+    check_files(files)
+    # Without what only concerns the machine it was made on.
     config = {k: v for k, v in dict(config).items() if k not in _MACHINE_SETTINGS}
     _check_settings(config)
+    parsed = AutoConfig.for_model(**config)
+    _check_size(parsed, n_bytes, **kwargs)
+    with make_tempdir() as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        srsly.write_json(folder / "config.json", config)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder),
+            use_fast=use_fast,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    transformer = _build(parsed, **kwargs)
+    expected = transformer.state_dict()
+    for name in expected.keys() & weights.keys():
+        weights[name] = weights[name].to(expected[name].dtype)
+    transformer.load_state_dict(weights, assign=True)
+    # Those that two modules have in common are two after it.
+    transformer.tie_weights()
+    return tokenizer, transformer
+
+
+def all_finite(module: torch.nn.Module) -> bool:
+    """Whether no weight is NaN or infinite."""
+    # isfinite would take a multiple of each weight's memory.
+    extremes = [weight.aminmax() for weight in module.parameters() if weight.numel()]
+    return all(bool(torch.stack(pair).isfinite().all()) for pair in extremes)
+
+
+def _build(config: PretrainedConfig, **kwargs: Any) -> PreTrainedModel:
+    """As AutoModel.from_config, which first imports every model there is, but with whatever
+    memory holds as its weights."""
+    with no_init_weights():
+        return _get_model_class(config, MODEL_MAPPING)._from_config(config, **kwargs)
+
+
+def _check_size(config: PretrainedConfig, n_bytes: int, **kwargs: Any) -> None:
     # Modules without memory.
     with torch.device("meta"):
-        model = AutoModel.from_config(
-            AutoConfig.for_model(**config), trust_remote_code=False, **kwargs
-        )
+        model = _build(config, **kwargs)
     numbers = sum(tensor.numel() for tensor in [*model.parameters(), *model.buffers()])
     if numbers > n_bytes + FREE_NUMBERS:
         raise ValueError(f"its config asks for {numbers:,} numbers, it has fewer")
-    return config
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
@@ -59,45 +116,56 @@ def check_files(files: Mapping[str, Any]) -> None:
             raise ValueError(f"it has a file with the name {name!r}")
 
 
-def read_model(data: bytes) -> dict[str, Any]:
-    """What ``Model.from_dict`` takes, from ``Model.to_bytes``. Raises ValueError."""
-    msg = loads(data)
+def load_model(model: Model, data: bytes | dict[str, Any]) -> None:
+    """``Model.from_bytes``, or ``Model.from_dict`` where the shims of transformers may be
+    unpacked too, with tensors as their state. Raises ValueError, or what the libraries raise for
+    damaged data."""
+    msg = loads(data) if isinstance(data, bytes) else data
     for attrs in msg["attrs"]:
         for value in attrs.values():
             loads(value)
-    msg["shims"] = [[_check_shim(shim) for shim in node] for node in msg["shims"]]
-    return msg
+    nodes = list(model.walk())
+    model.from_dict({**msg, "shims": [[]] * len(nodes)})
+    for node, saved in zip(nodes, msg["shims"], strict=True):
+        for shim, content in zip(node.shims, saved, strict=True):
+            _load_shim(shim, content)
 
 
-def _check_shim(data: bytes) -> bytes:
-    """Of a transformer of spacy-transformers, which may not be there yet, or of another torch
-    model."""
-    msg = loads(data)
-    if msg.get("state"):
-        _check_state(msg["state"])
-    if "tokenizer" not in msg:
-        return data
-    for name in ("_init_tokenizer_config", "_init_transformer_config"):
-        # With these a transformer is made that is not there yet.
-        if msg[name].pop("trust_remote_code", False):
-            raise ValueError(CODE)
+def _load_shim(shim: Any, data: bytes | dict[str, Any]) -> None:
+    """Of a transformer of spacy-transformers, or of another torch model."""
+    msg = loads(data) if isinstance(data, bytes) else data
+    state: Any = msg.get("state")
+    n_bytes = len(state or b"")
+    if isinstance(state, bytes) and state:
+        state = _read_state(state)
+    elif state:
+        n_bytes = sum(tensor.nbytes for tensor in state.values())
+    if not isinstance(shim, HFShim):
+        shim.from_bytes(data)
+        return
+    settings = [msg[f"_init_{part}_config"] for part in ("tokenizer", "transformer")]
+    # With these a transformer is made that is not there yet.
+    if any(part.pop("trust_remote_code", False) for part in settings):
+        raise ValueError(CODE)
     if not msg["config"]:
-        return data
-    msg["config"] = check_config(msg["config"], len(msg["state"]))
-    use_fast = bool(msg["tokenizer"].pop("kwargs", {}).get("use_fast", True))
-    check_files(msg["tokenizer"])
-    # Become arguments of AutoTokenizer.from_pretrained.
-    msg["tokenizer"]["kwargs"] = {
-        "use_fast": use_fast,
-        "trust_remote_code": False,
-        "local_files_only": True,
-    }
-    return srsly.msgpack_dumps(msg)
+        shim._hfmodel = HFObjects(None, None, None, *settings)
+        return
+    files = dict(msg["tokenizer"])
+    use_fast = bool(files.pop("kwargs", {}).get("use_fast", True))
+    tokenizer, transformer = restore(
+        msg["config"], files, state, n_bytes, use_fast=use_fast
+    )
+    transformer.to(get_torch_default_device())  # type: ignore[arg-type]
+    vocabulary = None
+    if hasattr(tokenizer, "vocab_file"):
+        vocabulary = files[tokenizer.vocab_files_names["vocab_file"]]
+    shim._hfmodel = HFObjects(tokenizer, transformer, vocabulary)
+    shim._model = transformer
 
 
-def _check_state(state: bytes) -> None:
+def _read_state(state: bytes) -> dict[str, torch.Tensor]:
     """Raises ValueError for anything but tensors as torch.save writes them, uncompressed."""
     with zipfile.ZipFile(BytesIO(state)) as archive:
         if sum(info.file_size for info in archive.infolist()) > len(state):
             raise ValueError("its weights are compressed")
-    torch.load(BytesIO(state), map_location="cpu", weights_only=True)
+    return torch.load(BytesIO(state), map_location="cpu", weights_only=True)

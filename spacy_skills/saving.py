@@ -1,6 +1,6 @@
 """What a ranker consists of, saved and loaded: the base class of ``SkillRanker``."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from spacy.util import SimpleFrozenList
 from .calibration import Calibration
 from .errors import Errors
 from .finder import NameFinder
-from .parts import SavedParts, join_parts, write_parts
+from .parts import Part, SavedParts, join_parts, write_parts
 from .skills import clear
 from .taxonomy import Taxonomy
 
@@ -51,10 +51,10 @@ class SavedRanker(TrainablePipe):
         return self._load(SavedParts.from_bytes(self.name, bytes_data), exclude)
 
     def from_parts(
-        self, parts: dict[str, bytes], *, exclude: Iterable[str] = SimpleFrozenList()
+        self, parts: Mapping[str, Part], *, exclude: Iterable[str] = SimpleFrozenList()
     ) -> "SavedRanker":
-        """Load what ``to_bytes`` joins. Optional parts that are missing are gone afterwards,
-        others that are missing stay as they are."""
+        """Load what ``to_bytes`` joins, or ``compact.unpack`` gives. Optional parts that are
+        missing are gone afterwards, others that are missing stay as they are."""
         return self._load(SavedParts(self.name, parts), exclude)
 
     def to_disk(
@@ -116,11 +116,14 @@ class SavedRanker(TrainablePipe):
         if "calibration" not in exclude:
             self.calibration = None
 
-    def _load_spanner(self, data: bytes) -> None:
+    def _load_spanner(self, data: bytes | dict[str, Any]) -> None:
         # Brings torch and transformers.
         from .spanner import SkillSpanner
 
-        self.spanner = SkillSpanner.from_bytes(data)
+        if isinstance(data, bytes):
+            self.spanner = SkillSpanner.from_bytes(data)
+        else:
+            self.spanner = SkillSpanner.from_dict(data)
 
     def _load_calibration(self, data: bytes) -> None:
         self.calibration = Calibration.from_bytes(data)
@@ -128,7 +131,7 @@ class SavedRanker(TrainablePipe):
     def _load_names(self, data: bytes) -> None:
         self.finder = NameFinder.from_bytes(data)
 
-    def _load_model(self, data: bytes) -> None:
+    def _load_model(self, data: bytes | dict[str, Any]) -> None:
         # The component may hold other skills, as a pretrained one does.
         clear(self.model.layers[-1])
         encoder = self.model.layers[0]
@@ -137,9 +140,9 @@ class SavedRanker(TrainablePipe):
         settings = {k: encoder.attrs[k] for k in ENCODER_SETTINGS & set(encoder.attrs)}
         try:
             # Brings torch.
-            from .saved_transformers import read_model
+            from .saved_transformers import load_model
 
-            self.model.from_dict(read_model(data))
+            load_model(self.model, data)
             encoder.attrs.update(settings, cache=None)
         except Exception as err:
             # What is raised is up to the layers of the model, and what they are made of.
@@ -170,12 +173,13 @@ class SavedRanker(TrainablePipe):
 
     def _check_weights(self, place: str) -> None:
         """Raises ValueError if not all are finite: every score would be NaN."""
+        from .saved_transformers import all_finite
+
         for node in self.model.walk():
             arrays = [node.get_param(p) for p in node.param_names if node.has_param(p)]
             finite = all(bool(node.ops.xp.isfinite(array).all()) for array in arrays)
             modules = [shim._model for shim in node.shims if shim._model is not None]
-            weights = [weight for module in modules for weight in module.parameters()]
-            if not finite or not all(bool(w.isfinite().all()) for w in weights):
+            if not finite or not all(map(all_finite, modules)):
                 raise ValueError(
                     Errors.S023.format(name=self.name, place=place, node=node.name)
                 )

@@ -12,7 +12,6 @@ from spacy.tokens import Span
 from spacy.util import registry
 from spacy_transformers.util import make_tempdir
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoTokenizer,
     PreTrainedModel,
@@ -26,7 +25,7 @@ from .inference import mean_pool
 from .packable import WeightsState, packed_bert, weights_state
 from .packed import RECENT_TEXTS, PackedBert
 from .phrases import Marks
-from .saved_transformers import check_config, check_files
+from .saved_transformers import all_finite, restore
 from .vectors import Recent
 
 # Each token is outside, begins or is inside a span, once of skills and once of knowledge:
@@ -169,33 +168,26 @@ class SkillSpanner:
     def from_dict(cls, data: dict[str, Any]) -> "SkillSpanner":
         """Raises ValueError if the data is damaged."""
         try:
-            check_files(data["tokenizer"])
-            n_bytes = sum(value.nbytes for value in data["weights"].values())
-            config = check_config(data["config"], n_bytes, add_pooling_layer=False)
-            with make_tempdir() as folder:
-                for name, content in data["tokenizer"].items():
-                    (folder / name).write_bytes(content)
-                srsly.write_json(folder / "config.json", config)
-                tokenizer = AutoTokenizer.from_pretrained(
-                    folder, trust_remote_code=False, local_files_only=True
-                )
-            transformer = AutoModel.from_config(
-                AutoConfig.for_model(**config),
+            weights: dict[str, dict[str, torch.Tensor]] = {
+                "transformer": {},
+                "head": {},
+            }
+            for name, value in data["weights"].items():
+                part, _, name = name.partition(".")
+                # PyTorch takes no array that can't be written to.
+                value = numpy.require(value, requirements="W")
+                weights[part][name] = torch.from_numpy(value)
+            tokenizer, transformer = restore(
+                data["config"],
+                data["tokenizer"],
+                weights["transformer"],
+                sum(value.nbytes for value in data["weights"].values()),
                 add_pooling_layer=False,
-                trust_remote_code=False,
             )
             spanner = cls(tokenizer, transformer)
-            modules = {"transformer": transformer, "head": spanner.head}
-            for part, module in modules.items():
-                module.load_state_dict(
-                    {
-                        name.removeprefix(f"{part}."): torch.from_numpy(value.copy())
-                        for name, value in data["weights"].items()
-                        if name.startswith(f"{part}.")
-                    }
-                )
-                if not all(bool(w.isfinite().all()) for w in module.parameters()):
-                    raise ValueError("a weight is NaN or infinite")
+            spanner.head.load_state_dict(weights["head"])
+            if not all(map(all_finite, (transformer, spanner.head))):
+                raise ValueError("a weight is NaN or infinite")
         except Exception as err:
             # Tokenizers raise whatever their files' content leads to.
             raise ValueError(Errors.S801.format(reason=str(err)[:300])) from err

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 import srsly
@@ -225,16 +226,18 @@ class Taxonomy:
                     chain[above] = iter(parents[above])
 
 
-def _rows(columns: list[list], of_lists: tuple[int, ...]) -> Iterator[list]:
+def _rows(columns: list[list], of_lists: tuple[int, ...]) -> Iterator[tuple]:
     """The rows of a table whose cells are texts, or in some columns lists of texts. Raises
     TypeError or ValueError."""
-    for row in zip(*columns, strict=True):
-        cells = [tuple(cell) if i in of_lists else cell for i, cell in enumerate(row)]
-        for i, cell in enumerate(cells):
-            texts = cell if i in of_lists else (cell,)
-            if not all(isinstance(text, str) for text in texts):
-                raise TypeError(cell)
-        yield cells
+    cells: list[list] = []
+    for i, column in enumerate(columns):
+        if i in of_lists:
+            column = [tuple(cell) for cell in column]
+        cells.append(column)
+        texts = chain.from_iterable(column) if i in of_lists else column
+        if set(map(type, texts)) - {str}:
+            raise TypeError(f"column {i} holds more than texts")
+    return zip(*cells, strict=True)
 
 
 def _normalise_name(name: str) -> str:

@@ -122,7 +122,7 @@ def test_embeddings_that_encoder_and_spanner_share_are_kept_once(nlp, tiny_encod
     assert with_spanner - alone < whole - size
     parts = unpack(pack(ranker, finder))
     sentence = [nlp("Bake bread.")[:]]
-    restored = SkillSpanner.from_bytes(parts["spanner"])
+    restored = SkillSpanner.from_dict(parts["spanner"])
     (found,), (expected,) = restored(sentence), ranker.spanner(sentence)
     assert found.spans == expected.spans
     numpy.testing.assert_allclose(found.asked, expected.asked, atol=1e-4)

@@ -234,6 +234,20 @@ def test_pickled_objects_among_weights_are_refused(ranker, trap, save):
         ranker.from_parts({"model": data})
 
 
+def test_an_encoder_with_a_weight_missing_is_refused(ranker):
+    """Memory that nothing was written to would be taken for the weight."""
+
+    def remove(shim):
+        state = torch.load(io.BytesIO(shim["state"]), weights_only=True)
+        del state["encoder.layer.0.output.dense.bias"]
+        file = io.BytesIO()
+        torch.save(state, file)
+        shim["state"] = file.getvalue()
+
+    with pytest.raises(ValueError, match=r"(?s)S007.*output\.dense\.bias"):
+        ranker.from_parts({"model": changed_shim(ranker, remove)})
+
+
 def test_an_encoder_whose_config_wants_code(tiny_encoder):
     for name in ("tokenizer_config", "transformer_config"):
         with pytest.raises(ValueError, match="S013"):

@@ -20,7 +20,10 @@ def open_pipeline(name: str) -> Language:
     if not name.endswith(SUFFIX) and not is_shipped(name):
         return load_model(name)
     parts = read_compact(name)
-    nlp = spacy.blank(NameFinder.from_bytes(parts["names"]).lang)
-    ranker = nlp.add_pipe("esco_skills", config={"pretrained": None})
-    cast("SkillRanker", ranker).from_parts(parts)
+    finder = NameFinder.from_bytes(parts["names"])
+    nlp = spacy.blank(finder.lang)
+    pipe = nlp.add_pipe("esco_skills", config={"pretrained": None})
+    ranker = cast("SkillRanker", pipe)
+    ranker.from_parts(parts, exclude=["names"])
+    ranker.finder = finder
     return nlp
