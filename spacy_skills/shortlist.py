@@ -118,20 +118,21 @@ class RoundedSkills:
         self._int8 = has_int8_products()
         if self._int8:
             self._vectors, scales = round_rows(exact, WEIGHT_LEVELS)
-            self.scales = scales[:, 0]
+            self.scales = scales[:, 0] / ACTIVATION_LEVELS
         else:
             self._vectors, self.scales = exact, exact.new_ones(len(exact))
 
     def products(self, unit: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Some skills at a time, and the products with them, [vectors, skills]."""
-        rounded, scales = unit, unit
+        rounded = unit
         if self._int8:
-            rounded, scales = round_rows(unit, ACTIVATION_LEVELS)
+            # No scale of their own: what is compared are integers.
+            rounded = (unit * ACTIVATION_LEVELS).round_().to(torch.int8)
         for start in range(0, len(self._vectors), SKILLS_PER_PRODUCT):
             some = slice(start, start + SKILLS_PER_PRODUCT)
             vectors = self._vectors[some].t()
             if self._int8:
-                yield some, torch._int_mm(rounded, vectors) * scales
+                yield some, torch._int_mm(rounded, vectors)
             else:
                 yield some, unit @ vectors
 
@@ -199,7 +200,8 @@ def _rough_logits(
         for length, same in groupby(end - start for start, end in bounds):
             n = len(list(same))
             own = products[row : row + n * length].view(n, length, -1)
-            mixed = own.amax(dim=1).mul_(piece).add_(own[:, 0], alpha=sentence)
+            mixed = own.amax(dim=1).float().mul_(piece)
+            mixed.add_(own[:, 0], alpha=sentence)
             rough[first : first + n, some] = mixed
             first, row = first + n, row + n * length
     constant = prior * torch.from_numpy(_param(classifiers, "prior"))
