@@ -135,15 +135,17 @@ class SavedRanker(TrainablePipe):
         # The component may hold other skills, as a pretrained one does.
         clear(self.model.layers[-1])
         encoder = self.model.layers[0]
-        # The config decides, not what it was when the model was saved; and what is cached is of
-        # other weights.
+        # The config decides, not what it was when the model was saved.
         settings = {k: encoder.attrs[k] for k in ENCODER_SETTINGS & set(encoder.attrs)}
+        if "cache" in encoder.attrs:
+            # It is of other weights.
+            settings["cache"] = None
         try:
             # Brings torch.
             from .saved_transformers import load_model
 
             load_model(self.model, data)
-            encoder.attrs.update(settings, cache=None)
+            encoder.attrs.update(settings)
         except Exception as err:
             # What is raised is up to the layers of the model, and what they are made of.
             message = Errors.S007.format(name=self.name, reason=str(err)[:300])
