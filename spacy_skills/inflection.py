@@ -1,7 +1,7 @@
 """Words in another form: what makes "managed staff" match "manage staff"."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import snowballstemmer
@@ -26,10 +26,16 @@ def word_forms(inflection: Inflection, lang: str) -> Callable[[str], str]:
     Raises ValueError if there is nothing of the kind for the language.
     """
     if inflection == "lemma":
-        return Lemmas(lang)
+        return _lemmas(lang)
     if inflection == "stem":
         return Stems(lang)
     return str.lower
+
+
+@cache
+def _lemmas(lang: str) -> "Lemmas":
+    # Tables of 40,000 words, for matcher and ranker alike.
+    return Lemmas(lang)
 
 
 class Lemmas:
@@ -54,7 +60,7 @@ class Lemmas:
         return self._table.get(word, self._table.get(lower, lower)).lower()
 
     def __reduce__(self):
-        return (Lemmas, (self.lang,))
+        return (_lemmas, (self.lang,))
 
 
 class Stems:
