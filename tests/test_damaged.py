@@ -1,6 +1,7 @@
 """Saved pipelines that were damaged: the error names the component, the file and the remedy."""
 
 import json
+import pickle
 import random
 import re
 import resource
@@ -236,3 +237,17 @@ def test_another_error_in_saving_leaves_what_was_there(nlp, make_nlp, saved):
         new.to_disk(saved / "esco_skills", exclude=["vocab"])
     assert json.loads((saved / "esco_skills" / "cfg").read_bytes())["top_k"] == 3
     assert found(spacy.load(saved)(AD)) == found(nlp(AD))
+
+
+def test_weights_that_are_text_are_refused(nlp):
+    ranker = nlp.get_pipe("esco_skills")
+    model = srsly.msgpack_loads(ranker.model.to_bytes())
+    params = next(node for node in model["params"] if "prior" in node)
+    params["prior"] = "damaged"
+    parts = srsly.msgpack_loads(ranker.to_bytes()) | {
+        "model": srsly.msgpack_dumps(model)
+    }
+    parts.pop("cfg")
+    fresh = pickle.loads(pickle.dumps(nlp)).get_pipe("esco_skills")
+    with pytest.raises(ValueError, match="S0"):
+        fresh.from_parts(parts)
