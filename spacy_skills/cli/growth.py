@@ -19,6 +19,7 @@ from ..corpus import end_with_parent
 from ..errors import Errors
 from ..files import keep_inputs, write_file
 from ..growth import TASKS, Cost, write_distinct
+from ..lines import read_json
 from . import skills_cli
 from .benchmark import find_component
 from .pipelines import open_pipeline
@@ -95,7 +96,7 @@ class _Results:
         self.rows: list[dict[str, Any]] = []
         if path.exists():
             try:
-                saved = srsly.json_loads(path.read_bytes())
+                saved = read_json(path)
                 if saved["settings"] != self.settings:
                     raise ValueError(saved["settings"])
                 self.rows = saved["rows"]
