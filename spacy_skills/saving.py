@@ -132,8 +132,10 @@ class SavedRanker(TrainablePipe):
         self.finder = NameFinder.from_bytes(data)
 
     def _load_model(self, data: bytes | dict[str, Any]) -> None:
-        # The component may hold other skills, as a pretrained one does.
-        clear(self.model.layers[-1])
+        # The component may hold other skills, as a pretrained one does, or what a damaged file
+        # left there.
+        for node in self.model.walk():
+            clear(node)
         encoder = self.model.layers[0]
         # The config decides, not what it was when the model was saved.
         settings = {k: encoder.attrs[k] for k in ENCODER_SETTINGS & set(encoder.attrs)}

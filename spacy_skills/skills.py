@@ -193,12 +193,13 @@ def skill_classifiers(skill_rate: float = 0.0) -> Model:
     )
 
 
-def clear(classifiers: Model) -> None:
-    """Forget all skills, so that the classifiers can take as many others."""
-    for name in classifiers.param_names:
-        classifiers.set_param(name, None)
-    for name in classifiers.dim_names:
-        classifiers.set_dim(name, None, force=True)  # type: ignore[arg-type]
+def clear(layer: Model) -> None:
+    """Forget its parameters and dimensions (of the classifiers: all skills), so that it can take
+    others."""
+    for name in layer.param_names:
+        layer.set_param(name, None)
+    for name in layer.dim_names:
+        layer.set_dim(name, None, force=True)  # type: ignore[arg-type]
 
 
 def set_skills(classifiers: Model, names: Floats2d, prior: Floats1d) -> None:

@@ -239,15 +239,29 @@ def test_another_error_in_saving_leaves_what_was_there(nlp, make_nlp, saved):
     assert found(spacy.load(saved)(AD)) == found(nlp(AD))
 
 
-def test_weights_that_are_text_are_refused(nlp):
+def weights_of(model, layer):
+    names = [node["name"] for node in model["nodes"]]
+    return model["params"][names.index(layer)]
+
+
+def text_for_weights(model):
+    weights_of(model, "skill_classifiers")["prior"] = "damaged"
+
+
+def weights_of_another_name(model):
+    weights_of(model, "shared_projection")["V"] = numpy.full(3, numpy.nan)
+
+
+@pytest.mark.parametrize("damage", [text_for_weights, weights_of_another_name])
+def test_a_component_that_refused_a_model_loads_a_good_one(nlp, damage):
     ranker = nlp.get_pipe("esco_skills")
-    model = srsly.msgpack_loads(ranker.model.to_bytes())
-    params = next(node for node in model["params"] if "prior" in node)
-    params["prior"] = "damaged"
-    parts = srsly.msgpack_loads(ranker.to_bytes()) | {
-        "model": srsly.msgpack_dumps(model)
-    }
-    parts.pop("cfg")
-    fresh = pickle.loads(pickle.dumps(nlp)).get_pipe("esco_skills")
+    good = srsly.msgpack_loads(ranker.to_bytes())
+    good.pop("cfg")
+    model = srsly.msgpack_loads(good["model"])
+    damage(model)
+    fresh = pickle.loads(pickle.dumps(nlp))
+    component = fresh.get_pipe("esco_skills")
     with pytest.raises(ValueError, match="S0"):
-        fresh.from_parts(parts)
+        component.from_parts(good | {"model": srsly.msgpack_dumps(model)})
+    component.from_parts(good)
+    assert found(fresh(AD)) == found(nlp(AD))
