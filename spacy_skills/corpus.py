@@ -1,39 +1,27 @@
 """Builds the distant corpus: ads' sentences, labelled by the ESCO names in them."""
 
 import json
-import multiprocessing
-import os
-import signal
-import threading
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import NonNegativeInt, TypeAdapter
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import DocBin
 from tqdm import tqdm
 
 from . import __version__
 from .ads import find_ad_files
 from .errors import Errors
 from .files import write_file
+from .labelling import PARTS, Labelled, Labeller, digest, empty_shards, label
 from .lines import read_json
 from .matcher import SkillMatcher
 from .sentences import NearDuplicates, read_sentences
-from .shards import cached_msgpack_hooks, empty_shard
 from .taxonomy import Taxonomy
 
-# Sentences sent to a worker at a time.
-CHUNK = 2000
-
-PARTS = ("train", "dev", "unlabelled")
 MOST_FREQUENT = 30
 
 
@@ -67,21 +55,7 @@ def build_corpus(
     and an output folder that holds something else (S311, S312, S326); RuntimeError if a
     process was killed (S315).
     """
-    if shard_size < 1:
-        message = Errors.S316.format(
-            name="shard_size", allowed="at least 1", value=shard_size
-        )
-        raise ValueError(message)
-    if not 0.0 <= unlabelled_share <= 1.0:
-        message = Errors.S316.format(
-            name="unlabelled_share", allowed="from 0 to 1", value=unlabelled_share
-        )
-        raise ValueError(message)
-    if not 0.0 <= dev_share < 1.0:
-        message = Errors.S316.format(
-            name="dev_share", allowed="at least 0 and below 1", value=dev_share
-        )
-        raise ValueError(message)
+    _check_numbers(shard_size, dev_share, unlabelled_share)
     matcher = _find_matcher(nlp)
     settings = {
         "version": __version__,
@@ -90,24 +64,40 @@ def build_corpus(
         "shard_size": shard_size,
         "dev_share": dev_share,
         "unlabelled_share": unlabelled_share,
-        "matcher": _hash((nlp.lang or "").encode("utf8") + matcher.to_bytes()),
+        "matcher": digest((nlp.lang or "").encode("utf8") + matcher.to_bytes()),
     }
     output = _Output.open(Path(output_dir), settings, overwrite)
     if not output.done:
         sentences = _DistinctSentences(ads_path, text_field)
         todo = islice(sentences, output.sentences, None)
-        worker = _Worker(nlp, matcher.spans_key, dev_share, unlabelled_share)
+        labeller = Labeller(nlp, matcher.spans_key, dev_share, unlabelled_share)
         with tqdm(
             desc="Sentences",
             initial=output.sentences,
             unit_scale=True,
             disable=not show_progress,
         ) as progress:
-            for labelled in _label(worker, _chunks(todo), n_process):
+            for labelled in label(labeller, todo, n_process):
                 progress.update(labelled.sentences)
                 output.add(labelled)
         output.finish(sentences, matcher)
     return read_json(output.report_path)
+
+
+def _check_numbers(shard_size: int, dev_share: float, unlabelled_share: float) -> None:
+    for name, value, good, allowed in (
+        ("shard_size", shard_size, shard_size >= 1, "at least 1"),
+        ("dev_share", dev_share, 0.0 <= dev_share < 1.0, "at least 0 and below 1"),
+        (
+            "unlabelled_share",
+            unlabelled_share,
+            0.0 <= unlabelled_share <= 1.0,
+            "from 0 to 1",
+        ),
+    ):
+        if not good:
+            message = Errors.S316.format(name=name, allowed=allowed, value=value)
+            raise ValueError(message)
 
 
 def _find_matcher(nlp: Language) -> SkillMatcher:
@@ -115,10 +105,6 @@ def _find_matcher(nlp: Language) -> SkillMatcher:
         if isinstance(pipe, SkillMatcher):
             return pipe
     raise ValueError(Errors.S314.format(pipes=nlp.pipe_names))
-
-
-def _hash(value: bytes) -> str:
-    return blake2b(value, digest_size=8).hexdigest()
 
 
 class _DistinctSentences:
@@ -138,119 +124,6 @@ class _DistinctSentences:
                 yield sentence
 
 
-def _chunks(sentences: Iterator[str]) -> Iterator[list[str]]:
-    while chunk := list(islice(sentences, CHUNK)):
-        yield chunk
-
-
-@dataclass
-class _Labelled:
-    """What a worker made of a chunk: DocBins as bytes, and counts."""
-
-    sentences: int
-    docs: dict[str, bytes]
-    n_docs: dict[str, int]
-    pairs: int
-    train_counts: dict[str, int]
-
-
-class _Worker:
-    """Matches a chunk of sentences."""
-
-    def __init__(
-        self,
-        nlp: Language,
-        spans_key: str,
-        dev_share: float,
-        unlabelled_share: float,
-    ) -> None:
-        self.nlp = nlp
-        self.spans_key = spans_key
-        self.dev_share = dev_share
-        self.unlabelled_share = unlabelled_share
-
-    def __call__(self, texts: list[str]) -> _Labelled:
-        shards = _empty_shards()
-        counts: Counter[str] = Counter()
-        pairs = 0
-        # The zone forgets the words of a chunk, or the vocabulary would grow for ever.
-        with self.nlp.memory_zone(), cached_msgpack_hooks():
-            for doc in self.nlp.pipe(texts):
-                uris = {span.kb_id_ for span in doc.spans.get(self.spans_key, ())}
-                part = self._part(doc, bool(uris))
-                if part is not None:
-                    shards[part].add(doc)
-                pairs += len(uris)
-                if part == "train":
-                    counts.update(uris)
-        return _Labelled(
-            sentences=len(texts),
-            docs={part: shards[part].to_bytes() for part in PARTS},
-            n_docs={part: len(shards[part]) for part in PARTS},
-            pairs=pairs,
-            train_counts=counts,
-        )
-
-    def _part(self, doc: Doc, labelled: bool) -> str | None:
-        share = int(_hash(doc.text.encode("utf8")), 16) / 2**64
-        if not labelled:
-            return "unlabelled" if share < self.unlabelled_share else None
-        return "dev" if share < self.dev_share else "train"
-
-
-def _label(
-    worker: _Worker, chunks: Iterable[list[str]], n_process: int
-) -> Iterator[_Labelled]:
-    """The worker's results in the order of the chunks.
-
-    `nlp.pipe(n_process=...)` sends every Doc through a pipe, this only DocBins of those
-    with a match. Unlike Pool, the executor notices when a process was killed.
-    """
-    if n_process <= 1:
-        yield from map(worker, chunks)
-        return
-    executor = ProcessPoolExecutor(
-        n_process, initializer=_start_process, initargs=(worker,)
-    )
-    pending: deque[Future[_Labelled]] = deque()
-    try:
-        for chunk in chunks:
-            pending.append(executor.submit(_run_in_process, chunk))
-            if len(pending) > 2 * n_process:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    except BrokenProcessPool:
-        raise RuntimeError(Errors.S315) from None
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-_process_worker: _Worker | None = None
-
-
-def _start_process(worker: _Worker) -> None:
-    global _process_worker
-    _process_worker = worker
-    # Ctrl-C is for the parent, which then ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
-
-
-def end_with_parent() -> None:
-    """End this process when its parent is killed, for which it would wait for ever."""
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    cast(multiprocessing.Process, multiprocessing.parent_process()).join()
-    os._exit(1)
-
-
-def _run_in_process(texts: list[str]) -> _Labelled:
-    return cast(_Worker, _process_worker)(texts)
-
-
 @dataclass
 class _Output:
     """The output folder and how far it has come, which is saved with each shard."""
@@ -267,7 +140,7 @@ class _Output:
     def __post_init__(self) -> None:
         self.report_path = self.path / "report.json"
         self._progress_path = self.path / "progress.json"
-        self._shards = _empty_shards()
+        self._shards = empty_shards()
 
     @classmethod
     def open(cls, path: Path, settings: dict[str, Any], overwrite: bool) -> "_Output":
@@ -307,7 +180,7 @@ class _Output:
             for shard in (self.path / part).glob("*.spacy"):
                 shard.unlink()
 
-    def add(self, labelled: _Labelled) -> None:
+    def add(self, labelled: Labelled) -> None:
         self.sentences += labelled.sentences
         self.pairs += labelled.pairs
         for uri, count in labelled.train_counts.items():
@@ -324,7 +197,7 @@ class _Output:
             if len(docs):
                 name = f"{self.shards:05d}.spacy"
                 write_file(self.path / part / name, docs.to_bytes())
-        self._shards = _empty_shards()
+        self._shards = empty_shards()
         self.shards += 1
         self._save_progress()
 
@@ -370,10 +243,6 @@ def _most_frequent(counts: dict[str, int], taxonomy: Taxonomy) -> list[dict[str,
         {"uri": uri, "name": taxonomy[uri].name, "sentences": counts[uri]}
         for uri in uris
     ]
-
-
-def _empty_shards() -> dict[str, DocBin]:
-    return {part: empty_shard() for part in PARTS}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 import spacy_skills.cli  # noqa: F401
-from spacy_skills import corpus as corpus_module
+from spacy_skills import labelling
 from spacy_skills.corpus import build_corpus
 from spacy_skills.readers import DistantCorpus
 
@@ -44,7 +44,7 @@ def ads_path(tmp_path):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(corpus_module, "CHUNK", 100)
+    monkeypatch.setattr(labelling, "CHUNK", 100)
 
 
 def contents(folder):

@@ -15,10 +15,10 @@ from typer import Argument, Option
 from wasabi import msg
 
 from .. import __version__
-from ..corpus import end_with_parent
 from ..errors import Errors
 from ..files import keep_inputs, write_file
 from ..growth import TASKS, Cost, write_distinct
+from ..labelling import end_with_parent
 from ..lines import read_json
 from . import skills_cli
 from .benchmark import find_component
