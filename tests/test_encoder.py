@@ -10,11 +10,11 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from spacy_skills.encoder import (
     attach_cache,
-    build_listener_encoder,
     build_transformer_encoder,
     encode_texts,
 )
 from spacy_skills.inference import text_vectors
+from spacy_skills.listener import build_listener_encoder
 from spacy_skills.phrases import Segments, make_clause_phrases
 
 nlp = spacy.blank("en")

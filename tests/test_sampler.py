@@ -232,7 +232,7 @@ def test_an_unknown_skill_is_named(samplers, pool):
 
 
 def test_a_listener_cannot_encode_names(taxonomy_path, pool):
-    from spacy_skills.encoder import build_listener_encoder
+    from spacy_skills.listener import build_listener_encoder
 
     sampler = make_cosine_negatives(taxonomy_path, build_listener_encoder())
     with pytest.raises(ValueError, match="S505"):
