@@ -11,6 +11,7 @@ depend on the seed, the reader's name and their number alone:
 import argparse
 import json
 import mmap
+import multiprocessing
 import os
 import re
 import resource
@@ -21,6 +22,8 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -180,8 +183,7 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """The number of findings, at most 1."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--inputs", type=int, default=1000, help="of each reader")
     parser.add_argument("--reader", action="append", help="only this one (repeatable)")
@@ -192,19 +194,33 @@ def main() -> int:
     parser.add_argument(
         "--minutes", type=float, default=60, help="at most, of each reader"
     )
+    parser.add_argument("--processes", type=int, default=1, help="readers at a time")
     parser.add_argument("--output", type=Path, default=Path("fuzz"), help="folder")
-    args = parser.parse_args()  # fmt: skip
+    return parser  # fmt: skip
+
+
+def main() -> int:
+    """The number of findings, at most 1."""
+    args = _parser().parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     args.output.mkdir(parents=True, exist_ok=True)
-    results = []
     shared = Path("/dev/shm")
+    results = []
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         targets = make_targets(Path(folder))
-        for name in args.reader or targets:
+        names = args.reader or list(targets)
+
+        def run(place: int) -> Result:
+            name = names[place]
             with tqdm(
-                total=args.inputs, desc=name, unit="input", mininterval=5, disable=None
+                total=args.inputs,
+                desc=name,
+                unit="input",
+                mininterval=5,
+                disable=None,
+                position=place if args.processes > 1 else 0,
             ) as progress:
-                result = fuzz(
+                return fuzz(
                     name,
                     targets[name],
                     args.inputs,
@@ -213,17 +229,44 @@ def main() -> int:
                     seconds=args.minutes * 60,
                     progress=progress,
                 )
+
+        for result in _in_processes(run, len(names), args.processes):
+            name = result.reader
             for number, finding in result.findings:
                 print(f"{name} {number}: {finding}", flush=True)
-                path = (
-                    args.output / f"{name.replace(' ', '_')}-{args.seed}-{number}.bin"
-                )
-                path.write_bytes(make_input(targets[name], name, args.seed, number))
+                file = f"{name.replace(' ', '_')}-{args.seed}-{number}.bin"
+                data = make_input(targets[name], name, args.seed, number)
+                (args.output / file).write_bytes(data)
             results.append(result)
             content = {"seed": args.seed, "readers": [asdict(r) for r in results]}
             (args.output / "fuzz.json").write_text(json.dumps(content, indent=1))
-    print(table(results))
+    print(table(sorted(results, key=lambda result: names.index(result.reader))))
     return int(any(result.findings for result in results))
+
+
+_run: Callable[[int], Result] | None = None
+
+
+def _run_place(place: int) -> Result:
+    assert _run is not None
+    return _run(place)
+
+
+def _in_processes(
+    run: Callable[[int], Result], n: int, processes: int
+) -> Iterator[Result]:
+    """run(0) to run(n - 1), as they end."""
+    global _run
+    # What is forked has it, and the readers, which can't be sent.
+    _run = run
+    if processes == 1:
+        yield from map(run, range(n))
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, mp_context=context) as executor:
+        futures = [executor.submit(_run_place, place) for place in range(n)]
+        for future in as_completed(futures):
+            yield future.result()
 
 
 if __name__ == "__main__":
