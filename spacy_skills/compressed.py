@@ -2,6 +2,7 @@
 refused with a ValueError that says why."""
 
 import gc
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from srsly import msgpack
 MAX_DATA = 2**28
 # Of a ranker or a spanner, with its weights.
 MAX_WEIGHTS = 2**30
+# Of a part of a saved component: msgpack holds no larger one.
+MAX_PART = 2**32
 # Of a list or a dict in them.
 MAX_ITEMS = 2**21
 
@@ -20,8 +23,11 @@ MAX_ITEMS = 2**21
 def read_bytes(path: Path, limit: int) -> bytes:
     """The content of a file. Raises OSError, or ValueError if it is larger than the limit."""
     with path.open("rb") as file:
+        # Known before any of it is held, unless it is a pipe.
+        check_size(os.fstat(file.fileno()).st_size, limit)
         content = file.read(limit + 1)
-    return _check_size(content, limit)
+    check_size(len(content), limit)
+    return content
 
 
 def inflate(data: bytes, limit: int) -> bytes:
@@ -31,7 +37,7 @@ def inflate(data: bytes, limit: int) -> bytes:
         content = engine.decompress(data, limit + 1)
     except (TypeError, zlib.error) as err:
         raise ValueError(str(err)) from err
-    _check_size(content, limit)
+    check_size(len(content), limit)
     if not engine.eof:
         raise ValueError("the data is cut short")
     return content
@@ -58,7 +64,7 @@ def loads(data: bytes) -> Any:
             gc.enable()
 
 
-def _check_size(content: bytes, limit: int) -> bytes:
-    if len(content) > limit:
+def check_size(size: int, limit: int) -> None:
+    """Raises ValueError if there are more bytes than the limit."""
+    if size > limit:
         raise ValueError(f"it holds more than {limit:,} bytes")
-    return content

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy
@@ -20,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 from .errors import Errors
 from .files import write_file
 from .inference import mean_pool
+from .saved_transformers import read_tensors
 
 CHECKPOINT_EVERY = 100
 TEXTS_PER_CALL = 64
@@ -218,16 +218,15 @@ class _Run:
         """Load the last checkpoint; the losses up to there, none without one."""
         if not self.path.exists():
             return []
+        data = self.path.read_bytes()
         try:
-            saved = torch.load(
-                self.path, map_location=self.model.device, weights_only=True
-            )
-            digest = saved["digest"]
-            if digest == self.digest:
+            saved = read_tensors(data, self.model.device)
+            if saved["digest"] == self.digest:
                 self.model.transformer.load_state_dict(saved["transformer"])
                 self.optimizer.load_state_dict(saved["optimizer"])
-                return list(saved["losses"])
-        except (EOFError, KeyError, RuntimeError, TypeError, UnpicklingError) as err:
+                return [float(loss) for loss in saved["losses"]]
+        except Exception as err:
+            # Torch raises whatever the damage leads to.
             raise ValueError(Errors.S711.format(path=self.path, reason=err)) from err
         raise ValueError(Errors.S705.format(path=self.path))
 

@@ -6,7 +6,6 @@ A table is computed once for the whole taxonomy and, given a folder, kept there.
 import io
 import json
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import numpy
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
+from .compressed import MAX_WEIGHTS, check_size, read_bytes
 from .errors import Errors
 from .files import write_file
 from .taxonomy import Taxonomy
@@ -60,21 +60,36 @@ class NeighbourTable:
 
     @classmethod
     def from_disk(cls, path: Path) -> "NeighbourTable":
-        """Raises ValueError, naming the file, if it is damaged."""
+        """Raises OSError, or ValueError, naming the file, if it is damaged."""
         try:
-            with numpy.load(path, allow_pickle=False) as saved:
-                skipped = json.loads(saved["skipped"].tobytes())
-                return cls(saved["ends"], saved["rows"], saved["weights"], skipped)
-        except (
-            EOFError,
-            KeyError,
-            MemoryError,
-            NotImplementedError,
-            ValueError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as err:
+            data = io.BytesIO(read_bytes(path, MAX_WEIGHTS))
+            with zipfile.ZipFile(data) as archive:
+                sizes = [info.file_size for info in archive.infolist()]
+            check_size(sum(sizes), MAX_WEIGHTS)
+            with numpy.load(data, allow_pickle=False) as saved:
+                skipped = dict(json.loads(saved["skipped"].tobytes()))
+                table = cls(saved["ends"], saved["rows"], saved["weights"], skipped)
+            table._check()
+        except OSError:
+            raise
+        except Exception as err:
+            # numpy raises whatever the damage leads to.
             raise ValueError(Errors.S501.format(path=path, reason=err)) from err
+        return table
+
+    def _check(self) -> None:
+        """Raises ValueError if the arrays do not belong together."""
+        n, ends = len(self.rows), numpy.concatenate([[0], self.ends, [len(self.rows)]])
+        inside = (self.rows >= 0) & (self.rows < len(self.ends))
+        drawn = numpy.isfinite(self.weights) & (self.weights >= 0)
+        if not (
+            self.ends.dtype.kind == self.rows.dtype.kind == "i"
+            and self.rows.shape == self.weights.shape == (n,)
+            and (numpy.diff(ends) >= 0).all()
+            and inside.all()
+            and drawn.all()
+        ):
+            raise ValueError("its numbers are none of a table")
 
 
 def cached_table(
@@ -92,7 +107,11 @@ def cached_table(
     digest = blake2b(key, digest_size=8).hexdigest()
     path = Path(cache) / f"{settings['strategy']}-{digest}.npz"
     if path.exists():
-        return NeighbourTable.from_disk(path)
+        table = NeighbourTable.from_disk(path)
+        if len(table.ends) != len(taxonomy):
+            reason = f"it is of {len(table.ends):,} skills"
+            raise ValueError(Errors.S501.format(path=path, reason=reason))
+        return table
     table = build()
     write_file(path, table.to_bytes())
     return table

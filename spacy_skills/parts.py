@@ -12,6 +12,7 @@ from typing import Any
 
 import srsly
 
+from .compressed import MAX_PART, loads, read_bytes
 from .errors import Errors
 from .files import replacing
 
@@ -73,7 +74,7 @@ class SavedParts:
     def from_bytes(cls, component: str, data: bytes) -> "SavedParts":
         """Raises ValueError if these are no joined parts."""
         try:
-            return cls(component, dict(srsly.msgpack_loads(data)))
+            return cls(component, dict(loads(data)))
         except (TypeError, ValueError) as err:
             message = Errors.S020.format(name=component, place="the bytes", reason=err)
             raise ValueError(message) from err
@@ -138,13 +139,15 @@ class SavedParts:
 
     def _read(self, name: str) -> Part:
         if isinstance(self.source, Path):
-            return (self.source / name).read_bytes()
+            return read_bytes(self.source / name, MAX_PART)
         return self.source[name]
 
     def _load(self, name: str, load: Callable[[Any], Any]) -> None:
-        data = self._read(name)
         try:
+            data = self._read(name)
             load(data)
+        except OSError:
+            raise
         # The libraries that read weights and tokenizers raise whatever they like.
         except Exception as err:
             message = Errors.S020.format(

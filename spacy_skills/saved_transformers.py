@@ -137,7 +137,7 @@ def _load_shim(shim: Any, data: bytes | dict[str, Any]) -> None:
     state: Any = msg.get("state")
     n_bytes = len(state or b"")
     if isinstance(state, bytes) and state:
-        state = _read_state(state)
+        state = read_tensors(state)
     elif state:
         n_bytes = sum(tensor.nbytes for tensor in state.values())
     if not isinstance(shim, HFShim):
@@ -163,9 +163,10 @@ def _load_shim(shim: Any, data: bytes | dict[str, Any]) -> None:
     shim._model = transformer
 
 
-def _read_state(state: bytes) -> dict[str, torch.Tensor]:
-    """Raises ValueError for anything but tensors as torch.save writes them, uncompressed."""
-    with zipfile.ZipFile(BytesIO(state)) as archive:
-        if sum(info.file_size for info in archive.infolist()) > len(state):
+def read_tensors(data: bytes, device: str = "cpu") -> Any:
+    """Tensors and plain data as torch.save writes them. Raises ValueError if they are compressed,
+    which it never does, or what the libraries raise for damaged data; no object is made."""
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        if sum(info.file_size for info in archive.infolist()) > len(data):
             raise ValueError("its weights are compressed")
-    return torch.load(BytesIO(state), map_location="cpu", weights_only=True)
+    return torch.load(BytesIO(data), map_location=device, weights_only=True)

@@ -154,7 +154,9 @@ class SkillSpanner:
         """Plain data: settings, the tokenizer's files, and the weights as arrays."""
         with make_tempdir() as folder:
             self.tokenizer.save_pretrained(folder)
-            files = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+            # In the order of their names: folders have none.
+            paths = sorted(path for path in folder.iterdir() if path.is_file())
+            files = {path.name: path.read_bytes() for path in paths}
         modules = {"transformer": self.transformer, "head": self.head}
         weights = {
             f"{part}.{name}": value.cpu().numpy()

@@ -7,7 +7,7 @@ import pytest
 from fuzz.fuzz_readers import fuzz
 from fuzz.targets import make_targets
 
-SLOW = {"model", "ranker", "spanner"}
+SLOW = {"model", "ranker", "spanner", "saved ranker", "checkpoint", "corpus progress"}
 
 
 @pytest.fixture(scope="module")

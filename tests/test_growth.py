@@ -67,6 +67,15 @@ def test_growth_measures_what_is_left_up_to_all_sentences(call, tmp_path):
         before = path.read_bytes()
         assert "S919" in call("--size", "50", "--plot", str(path)).output
         assert path.read_bytes() == before
+    # A row that is damaged is named.
+    saved = srsly.read_json(output)
+    for row in (
+        {"task": "annotating", "size": 1},
+        3,
+        {**saved["rows"][0], "size": "x"},
+    ):
+        srsly.write_json(output, {**saved, "rows": [row]})
+        assert "S917" in call("--size", "50").output
 
 
 def test_near_duplicates_are_left_out(call, tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import shutil
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import spacy
 import torch
 from conftest import uri
 from numpy.testing import assert_allclose, assert_array_equal
+from spacy.cli.package import package
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
@@ -61,7 +64,27 @@ def through_pickle(nlp, path):
     return pickle.loads(pickle.dumps(nlp))
 
 
-WAYS = pytest.mark.parametrize("way", [through_disk, through_bytes, through_pickle])
+def through_package(nlp, path):
+    """As `spacy package` makes it, imported without being installed."""
+    nlp.to_disk(path)
+    output = path.with_name("packages")
+    output.mkdir()
+    package(path, output, name="skills", version="1.2.3", create_sdist=False)
+    source = output / "en_skills-1.2.3" / "en_skills"
+    # Its setup.py does so.
+    shutil.copy(source.parent / "meta.json", source)
+    spec = spec_from_file_location("en_skills", source / "__init__.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    again = module.load()
+    # What pip then installs beside it.
+    assert any(r.startswith("spacy-skills>=") for r in again.meta["requirements"])
+    return again
+
+
+WAYS = pytest.mark.parametrize(
+    "way", [through_disk, through_bytes, through_pickle, through_package]
+)
 
 
 @WAYS

@@ -183,6 +183,13 @@ def test_command(marked, tmp_path, tiny_encoder):
     result = CliRunner().invoke(skills_cli, [*args, "--epochs", "1"])
     assert result.exit_code == 0, result.output
     assert read_spanner(output).transformer.config.num_hidden_layers == 1
+    # The same seed gives the same file, byte for byte.
+    for seed, same in ((0, True), (1, False)):
+        args[2] = str(tmp_path / str(seed))
+        more = ["--epochs", "1", "--seed", str(seed)]
+        assert CliRunner().invoke(skills_cli, [*args, *more]).exit_code == 0
+        again = (tmp_path / str(seed)).read_bytes()
+        assert (again == output.read_bytes()) is same
     result = CliRunner().invoke(skills_cli, [*args, "--exclude", str(tmp_path)])
     assert result.exit_code == 1 and "S804" in result.output
     args[1] = "nowhere.jsonl"

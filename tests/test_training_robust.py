@@ -201,6 +201,34 @@ def test_an_encoder_s_training_goes_on_when_there_is_space_again(
     assert contents(tmp_path / "b") == contents(tmp_path / "a")
 
 
+@needs_fork
+# While the second checkpoint is written, and while the encoder is.
+@pytest.mark.parametrize("at", [6, 15])
+def test_an_encoder_s_training_that_was_killed_goes_on(
+    taxonomy, tiny_encoder, tmp_path, monkeypatch, at
+):
+    monkeypatch.setattr(fine_tuning, "CHECKPOINT_EVERY", 2)
+    pairs = [(f"{name} {i}", i) for i, (name, _, _) in enumerate(SKILLS.values())]
+    settings = Settings(batch_size=5, epochs=3, learn_rate=0.01)
+    steps: list[list[float]] = []
+
+    def run(folder: str) -> list[float]:
+        return train_encoder(tiny_encoder, taxonomy, pairs, tmp_path / folder, settings)
+
+    losses = run("a")
+    assert killed(lambda: run("b"), tmp_path / "b", at)
+    assert (tmp_path / "b" / "checkpoint.pt").exists()
+    real = contrastive.ranking_loss
+    monkeypatch.setattr(
+        contrastive, "ranking_loss", lambda *args: steps.append([]) or real(*args)
+    )
+    assert run("b") == losses
+    assert len(steps) < len(losses)
+    whole, resumed = (contents(tmp_path / run) for run in "ab")
+    resumed.pop("checkpoint.pt.partial", None)
+    assert resumed == whole
+
+
 def test_an_encoder_that_can_not_be_saved_keeps_its_checkpoint(
     taxonomy_path, tiny_encoder, tmp_path, monkeypatch
 ):

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from spacy_skills.compact import FORMAT, pack, unpack
 from spacy_skills.compressed import MAX_DATA, MAX_WEIGHTS, inflate, loads
 from spacy_skills.encoder import build_transformer_encoder
 from spacy_skills.finder import NameFinder
+from spacy_skills.fine_tuning import TextModel, fine_tune
+from spacy_skills.neighbours import NeighbourTable
 from spacy_skills.shards import read_shard
 from spacy_skills.spanner import SkillSpanner, read_spanner
 from spacy_skills.taxonomy import Taxonomy
@@ -81,6 +84,24 @@ def test_bombs_are_refused_before_they_go_off(tmp_path, ranker):
     (tmp_path / "a.spacy").write_bytes(data)
     with pytest.raises(ValueError, match=r"S323.*a\.spacy.*more than"):
         read_shard(tmp_path / "a.spacy", Vocab())
+
+
+def test_a_table_of_neighbours_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("spacy_skills.neighbours.MAX_WEIGHTS", 2**20)
+    numpy.savez_compressed(tmp_path / "t.npz", rows=numpy.zeros(2**20, dtype="int32"))
+    with pytest.raises(ValueError, match=r"S501.*t\.npz.*more than"):
+        NeighbourTable.from_disk(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize("part", ["cfg", "taxonomy", "model"])
+def test_parts_have_a_limit(ranker, tmp_path, part):
+    ranker.to_disk(tmp_path, exclude=["vocab"])
+    with (tmp_path / part).open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match=f"S020.*{part}.*(?s:.)*more than"):
+        ranker.from_disk(tmp_path, exclude=["vocab"])
+    with pytest.raises(ValueError, match="S020.*the bytes"):
+        ranker.from_bytes(b"\xdd\xff\xff\xff\xff")
 
 
 def test_a_ranker_has_a_limit_too(monkeypatch):
@@ -234,6 +255,37 @@ def test_pickled_objects_among_weights_are_refused(ranker, trap, save):
         ranker.from_parts({"model": data})
 
 
+def test_a_checkpoint_runs_no_code_and_its_damage_is_named(
+    tiny_encoder, tmp_path, trap
+):
+    path = tmp_path / "checkpoint.pt"
+    model = TextModel.from_pretrained(tiny_encoder, "cpu")
+    pickled, compressed, damaged = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    torch.save({"digest": Evil(trap)}, pickled)
+    with zipfile.ZipFile(compressed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**24))
+    torch.save({"digest": "x" * 1000}, damaged)
+    contents = [pickled, compressed, damaged, io.BytesIO(pickle.dumps(Evil(trap)))]
+    for content in contents:
+        data = content.getvalue()
+        for part in (data, data[: len(data) // 2], b""):
+            if part == damaged.getvalue():
+                continue
+            path.write_bytes(part)
+            with pytest.raises(ValueError, match="S711.*checkpoint"):
+                fine_tune(
+                    model,
+                    lambda step: model(["bread"]).sum(),
+                    1,
+                    tmp_path,
+                    list,
+                    learn_rate=1e-3,
+                    share=0.5,
+                    seed=0,
+                    settings=(),
+                )
+
+
 def test_an_encoder_with_a_weight_missing_is_refused(ranker):
     """Memory that nothing was written to would be taken for the weight."""
 
@@ -256,7 +308,7 @@ def test_an_encoder_whose_config_wants_code(tiny_encoder):
             )
 
 
-def test_the_shipped_ranker_needs_no_network(tmp_path):
+def test_nothing_needs_the_network_once_it_is_saved(make_nlp, tiny_encoder, tmp_path):
     """In a process in which every connection is an error, with no setting that says offline."""
     program = """
         import os
@@ -286,8 +338,16 @@ def test_the_shipped_ranker_needs_no_network(tmp_path):
         nlp.add_pipe("esco_skills")
         doc = nlp("You keep PostgreSQL fast.")
         assert [span.label_ for span in doc.spans["esco_skills"]] == ["PostgreSQL"]
+        saved = spacy.load("pipeline")
+        assert saved("Bake bread.")._.skills
         assert not asked, asked
     """
+    # Where its encoder was once downloaded from is no reason to go there again.
+    make_nlp().to_disk(tmp_path / "pipeline")
+    config = tmp_path / "pipeline" / "config.cfg"
+    text = config.read_text(encoding="utf8")
+    assert tiny_encoder in text
+    config.write_text(text.replace(tiny_encoder, "bert-base-uncased"), encoding="utf8")
     # A home without caches of the hub.
     environment = {"HOME": str(tmp_path), "PATH": "", "OMP_NUM_THREADS": "1"}
     source = str(Path(sys.modules["spacy_skills"].__file__).parents[1])

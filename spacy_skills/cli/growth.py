@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import srsly
+from pydantic import TypeAdapter
 from typer import Argument, Option
+from typing_extensions import TypedDict
 from wasabi import msg
 
 from .. import __version__
@@ -79,6 +81,20 @@ def growth_cli(
         msg.fail("Interrupted; the same command goes on with what is left", exits=1)
 
 
+class _Row(TypedDict):
+    """What a task cost: see ``growth.Cost``."""
+
+    task: str
+    size: int
+    sentences: int
+    seconds: float
+    megabytes_before: float
+    peak_megabytes: float
+
+
+_ROWS = TypeAdapter(list[_Row])
+
+
 class _Results:
     """The output file: a row of each task and size."""
 
@@ -99,7 +115,7 @@ class _Results:
                 saved = read_json(path)
                 if saved["settings"] != self.settings:
                     raise ValueError(saved["settings"])
-                self.rows = saved["rows"]
+                self.rows = [dict(r) for r in _ROWS.validate_python(saved["rows"])]
             except (KeyError, TypeError, ValueError) as err:
                 raise ValueError(Errors.S917.format(path=path)) from err
 

@@ -1,7 +1,7 @@
 """Throws damaged files at every reader of the package.
 
-A reader passes if it returns, or raises an error of the package: a ValueError with its code. Any
-other exception, a crash, and a time or a growth of memory beyond the bounds is a finding. Inputs
+A reader passes if it returns, or raises an error of the package: a ValueError with its code, or
+an OSError for what is missing. Any other exception, a crash, and a time or a growth of memory beyond the bounds is a finding. Inputs
 depend on the seed, the reader's name and their number alone:
 
     python tests/fuzz/fuzz_readers.py --inputs 100000 --output fuzz
@@ -68,7 +68,7 @@ def try_input(target: Target, data: bytes, number: int) -> tuple[bool, str | Non
     except BaseException as err:
         # Libraries written in Rust panic with one that is no Exception.
         accepted = False
-        if not isinstance(err, ValueError) or not CODE.search(str(err)):
+        if not isinstance(err, ValueError | OSError) or not CODE.search(str(err)):
             finding = "".join(traceback.format_exception(err)[-6:])
     used = time.process_time() - used
     if used > SLOW:

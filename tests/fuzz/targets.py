@@ -10,7 +10,7 @@ from typing import Any
 
 import srsly
 from conftest import make_pipeline, make_taxonomy, make_tiny_encoder, uri
-from fuzz import mutations
+from fuzz import mutations, resumed
 from fuzz.mutations import mutate_bytes
 from spacy.tokens import DocBin, Span
 from spacy.vocab import Vocab
@@ -123,6 +123,7 @@ def make_targets(folder: Path) -> dict[str, Target]:
     targets |= _tables(folder)
     targets |= _json_lines(folder)
     targets |= _models(folder)
+    targets |= _resumed(folder)
     return targets
 
 
@@ -236,6 +237,8 @@ def _models(folder: Path) -> dict[str, Target]:
             {},
         ),
         "ranker": (lambda data: fresh.from_parts(unpack(data)), pack(ranker, finder), {}),
+        "saved ranker": (fresh.from_bytes, ranker.to_bytes(exclude=["vocab"]), {}),
+        "saved matcher": (matcher.from_bytes, matcher.to_bytes(exclude=["vocab"]), {}),
     }  # fmt: skip
     found = {
         name: Target(_without_number(read), [seed], MSGPACK, **packing)
@@ -245,6 +248,24 @@ def _models(folder: Path) -> dict[str, Target]:
         _file_reader(folder / "s.spacy", _use_shard), [shard.to_bytes()], MSGPACK, **ZLIB
     )  # fmt: skip
     return found
+
+
+def _resumed(folder: Path) -> dict[str, Target]:
+    taxonomy = make_taxonomy()
+    neighbours = resumed.neighbours(folder, taxonomy)
+    readers = {
+        "journal": (*resumed.journal(folder, RECORDS), JSON),
+        "comparison": (*resumed.results(folder), JSON),
+        "label counts": (*resumed.counts(folder), JSON),
+        "corpus progress": (*resumed.progress(folder, taxonomy), JSON),
+        "neighbours": (*neighbours, resumed.mutate_npz),
+        "vectors": (*resumed.vectors(folder), mutate_bytes),
+        "checkpoint": (*resumed.checkpoint(folder, str(folder / "encoder")), mutate_bytes),
+    }  # fmt: skip
+    return {
+        name: Target(read, [seed], mutate)
+        for name, (read, seed, mutate) in readers.items()
+    }
 
 
 def _without_number(read: Callable[[bytes], object]) -> Callable[[bytes, int], object]:
