@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import srsly
+from pydantic import TypeAdapter
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from spacy.util import SimpleFrozenList, registry
+from typing_extensions import TypedDict
 
 from .errors import Errors
 from .finder import Match, NameFinder
@@ -63,6 +65,13 @@ def make_esco_matcher(
         words, or "none". Raises ValueError if the pipeline's language has none such.
     """
     return SkillMatcher(nlp, name, spans_key=spans_key, inflection=inflection)
+
+
+class _Settings(TypedDict):
+    """Of ``cfg``."""
+
+    spans_key: str
+    inflection: Inflection
 
 
 class SkillMatcher(Pipe):
@@ -163,7 +172,7 @@ class SkillMatcher(Pipe):
             "drop_names": self._load_drop_names,
             "names": self._load_names,
         }
-        saved.load(self.cfg, loaders, key="inflection", exclude=exclude)
+        saved.load(self.cfg, loaders, settings=TypeAdapter(_Settings), exclude=exclude)
         saved.check_digests()
         return self
 

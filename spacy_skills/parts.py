@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import srsly
+from pydantic import TypeAdapter, ValidationError
 
 from .compressed import MAX_PART, loads, read_bytes
 from .errors import Errors
@@ -18,6 +19,7 @@ from .files import replacing
 
 CFG = "cfg"
 DIGESTS = "digests"
+_DIGESTS = TypeAdapter(dict[str, str])
 
 # As it is saved, or unpacked already.
 Part = bytes | dict[str, Any]
@@ -84,19 +86,19 @@ class SavedParts:
         cfg: dict[str, Any],
         loaders: Loaders,
         *,
-        key: str,
+        settings: TypeAdapter,
         exclude: Iterable[str],
         optional: Iterable[str] = (),
     ) -> None:
         """Update the settings and load the parts, in this order. Of a folder's parts only
         optional ones may be missing, and none that it was saved with.
 
-        key: one of the settings, which tells them from another component's.
+        settings: what those of this component look like. Others are left out.
 
         Raises ValueError for a damaged part, FileNotFoundError for a missing one.
         """
         if CFG not in exclude and self._there(CFG):
-            self._load(CFG, lambda data: self._load_cfg(cfg, key, data))
+            self._load(CFG, lambda data: self._load_cfg(cfg, settings, data))
         for name, load in loaders.items():
             if name in exclude or (name in optional and not self._expected(name)):
                 continue
@@ -159,12 +161,18 @@ class SavedParts:
         if name in self._digests:
             self._loaded[name] = _digest(data)
 
-    def _load_cfg(self, cfg: dict[str, Any], key: str, data: bytes) -> None:
+    def _load_cfg(
+        self, cfg: dict[str, Any], settings: TypeAdapter, data: bytes
+    ) -> None:
         saved = srsly.json_loads(data)
-        if not isinstance(saved, dict) or key not in saved:
-            raise ValueError(f"it does not set {key}")
-        self._digests = dict(saved.pop(DIGESTS, {}))
-        cfg.update(saved)
+        try:
+            valid = settings.validate_python(saved)
+            self._digests = _DIGESTS.validate_python(saved.get(DIGESTS, {}))
+        except ValidationError as err:
+            first = err.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{place}: {first['msg']}") from err
+        cfg.update(valid)
 
 
 def _dump(cfg: Mapping[str, Any], digests: Mapping[str, str]) -> bytes:

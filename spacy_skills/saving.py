@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
 from spacy.pipeline import TrainablePipe
 from spacy.util import SimpleFrozenList
+from typing_extensions import Required, TypedDict
 
 from .calibration import Calibration
 from .errors import Errors
@@ -21,6 +23,18 @@ if TYPE_CHECKING:
 OPTIONAL_PARTS = frozenset({"names", "spanner", "calibration"})
 # Those of a TransformerEncoder that thinc saves with the weights.
 ENCODER_SETTINGS = frozenset({"frozen", "bfloat16", "int8"})
+
+
+class _Settings(TypedDict, total=False):
+    """Of ``cfg``. Older versions lack some."""
+
+    top_k: Required[int]
+    threshold: float
+    precision: float | None
+    group_level: int
+    spans_key: str
+    negatives_key: str
+    matches_key: str
 
 
 class SavedRanker(TrainablePipe):
@@ -95,7 +109,11 @@ class SavedRanker(TrainablePipe):
         }
         self._forget(exclude)
         saved.load(
-            self.cfg, loaders, key="top_k", exclude=exclude, optional=OPTIONAL_PARTS
+            self.cfg,
+            loaders,
+            settings=TypeAdapter(_Settings),
+            exclude=exclude,
+            optional=OPTIONAL_PARTS,
         )
         self._check_shapes(exclude)
         self._check_calibration(exclude)

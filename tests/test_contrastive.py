@@ -118,7 +118,9 @@ def test_training_interrupted_gives_the_same_encoder(
     assert not (tmp_path / "b" / "checkpoint.pt").exists()
 
 
-def test_command_and_embeddings_that_stay(taxonomy_path, tiny_encoder, tmp_path):
+def test_command_and_embeddings_that_stay(
+    taxonomy_path, tiny_encoder, tmp_path, monkeypatch
+):
     path = tmp_path / "texts.tsv.gz"
     lines = [f"{uri(s)}\t{s}\t{text}\n" for s in TEXTS for text in TEXTS[s]]
     with gzip.open(path, "wt") as file:
@@ -134,6 +136,14 @@ def test_command_and_embeddings_that_stay(taxonomy_path, tiny_encoder, tmp_path)
     )
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed and not any(name.startswith("embeddings.") for name in changed)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spacy_skills.contrastive.ranking_loss", interrupted)
+    args[4] = str(tmp_path / "other")
+    result = CliRunner().invoke(skills_cli, args)
+    assert result.exit_code == 1 and "the same command goes on" in result.output
 
 
 @pytest.mark.parametrize(

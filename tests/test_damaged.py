@@ -78,6 +78,7 @@ def refused(loaded, saved, component, part, code):
     assert re.match(rf"\[{code}\]", message), message
     assert component in message and str(saved / component / part) in message
     assert "Copy the whole pipeline again" in message
+    return message
 
 
 @pytest.mark.parametrize("component,part", FILES)
@@ -88,6 +89,22 @@ def test_damaged_files_are_named(loaded, saved, component, part):
         path.write_bytes(damage(data))
         # What can still be read is given away by its digest.
         refused(loaded, saved, component, part, "S020" if part == "cfg" else "S02[02]")
+
+
+@pytest.mark.parametrize(
+    "component,setting,value",
+    [
+        ("esco_skills", "top_k", "many"),
+        ("esco_skills", "precision", [0.8]),
+        ("esco_skills", "digests", {"model": 3}),
+        ("esco_matcher", "inflection", "declension"),
+    ],
+)
+def test_settings_of_another_kind_are_named(loaded, saved, component, setting, value):
+    path = saved / component / "cfg"
+    path.write_text(json.dumps({**json.loads(path.read_text()), setting: value}))
+    message = refused(loaded, saved, component, "cfg", "S020")
+    assert setting in message or setting == "digests"
 
 
 @pytest.mark.parametrize("component,part", FILES)

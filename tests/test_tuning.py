@@ -277,7 +277,7 @@ def test_nothing_to_learn_from(make_nlp, spans, pairs, tmp_path):
         tune_encoder(ranker, spans, [], tmp_path / "run", list, SETTINGS)
 
 
-def test_command(make_nlp, write, tmp_path):
+def test_command(make_nlp, write, tmp_path, monkeypatch):
     make_nlp().to_disk(tmp_path / "assembled")
     ads = tmp_path / "ads.txt"
     ads.write_text(next(iter(SENTENCES)), encoding="utf8")
@@ -291,3 +291,10 @@ def test_command(make_nlp, write, tmp_path):
     assert "Left out: 2 texts" in result.output
     doc = spacy.load(output)("You bring loaves out of the oven.")
     assert len(doc.spans["esco_skills"]) == 5
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spacy_skills.tuning.fine_tune", interrupted)
+    result = CliRunner().invoke(skills_cli, [*map(str, args), "--steps", "3"])
+    assert result.exit_code == 1 and "the same command goes on" in result.output
