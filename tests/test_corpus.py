@@ -136,11 +136,11 @@ def test_interrupted_build_goes_on(nlp, ads_path, tmp_path, small_chunks, monkey
 
 SCRIPT = """
 import sys, spacy
-from spacy_skills import corpus
+from spacy_skills import corpus, labelling
 from spacy_skills.taxonomy import Taxonomy
 
 if __name__ == "__main__":
-    corpus.CHUNK = 100
+    labelling.CHUNK = 100
     nlp = spacy.blank("en")
     matcher = nlp.add_pipe("esco_matcher")
     matcher.initialize(nlp=nlp, taxonomy=Taxonomy.from_disk(sys.argv[1]))
