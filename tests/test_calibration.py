@@ -170,7 +170,8 @@ def test_copies_of_a_text_are_held_out_together(make_nlp, judged, tmp_path):
     spans, _ = read_judged(judged)
     lines = read_marked(tmp_path / "marked.jsonl", repeated=True)
     found = judgements(nlp, nlp.get_pipe("esco_skills"), spans * 2, lines)
-    _, held_out = fit_calibration(found)
+    fitted, held_out = fit_calibration(found)
+    assert fit_calibration(found)[0].to_bytes() == fitted.to_bytes()
     # Regressions that have not seen a text say the same of its copies.
     assert_allclose(held_out.asks[:30], held_out.asks[30:60], rtol=1e-4)
     assert_allclose(held_out.right[:60], held_out.right[60:], rtol=1e-4)

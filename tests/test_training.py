@@ -19,6 +19,8 @@ from spacy_skills.spanner import SkillSpanner
 CONFIGS = Path(__file__).parent.parent / "configs"
 # Those of `skills compare`, and the one that only `spacy assemble` reads.
 OTHERS = {"compare.cfg", "factors.cfg", "pretrained.cfg"}
+# As they were in former releases, see releases/README.md.
+FORMER = sorted(Path(__file__).parent.glob("releases/*/configs/*.cfg"))
 CONFIG_NAMES = sorted({path.name for path in CONFIGS.glob("*.cfg")} - OTHERS)
 SENTENCES = [
     "You know {} and work with servers every day",
@@ -68,9 +70,11 @@ def overrides(corpus, taxonomy_path, tiny_encoder, tmp_path):
     }
 
 
-def with_encoder(name: str, encoder: str, tmp_path: Path) -> Path:
+def with_encoder(
+    name: str, encoder: str, tmp_path: Path, folder: Path = CONFIGS
+) -> Path:
     """The config with another encoder wherever it names the bundled one."""
-    text = (CONFIGS / name).read_text(encoding="utf8")
+    text = (folder / name).read_text(encoding="utf8")
     bundled = '.name]\n@misc = "spacy_skills.bundled_minilm.v1"'
     assert bundled in text
     while bundled in text:
@@ -86,6 +90,14 @@ def _insert_name(head: str, section: str, encoder: str) -> str:
     opening = f"[{section}]\n"
     assert opening in head
     return head.replace(opening, f'{opening}name = "{encoder}"\n')
+
+
+@pytest.mark.parametrize("former", FORMER, ids=lambda path: "/".join(path.parts[-3::2]))
+def test_configs_of_former_releases_train(former, overrides, tiny_encoder, tmp_path):
+    path = with_encoder(former.name, tiny_encoder, tmp_path, former.parent)
+    out = tmp_path / "out"
+    train(path, out, overrides=overrides | {"training.max_steps": 1})
+    assert spacy.load(out / "model-last")("You bake bread")._.skills is not None
 
 
 @pytest.mark.parametrize("config", CONFIG_NAMES)
