@@ -124,10 +124,14 @@ def load_model(model: Model, data: bytes | dict[str, Any]) -> None:
     for attrs in msg["attrs"]:
         for value in attrs.values():
             loads(value)
+    for saved in msg["nodes"]:
+        for dim, value in saved["dims"].items():
+            if not isinstance(value, int | None):
+                raise ValueError(f"its dimension {dim} is no number")
     nodes = list(model.walk())
     model.from_dict({**msg, "shims": [[]] * len(nodes)})
-    for node, saved in zip(nodes, msg["shims"], strict=True):
-        for shim, content in zip(node.shims, saved, strict=True):
+    for node, shims in zip(nodes, msg["shims"], strict=True):
+        for shim, content in zip(node.shims, shims, strict=True):
             _load_shim(shim, content)
 
 

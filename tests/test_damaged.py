@@ -269,7 +269,19 @@ def weights_of_another_name(model):
     weights_of(model, "shared_projection")["V"] = numpy.full(3, numpy.nan)
 
 
-@pytest.mark.parametrize("damage", [text_for_weights, weights_of_another_name])
+def dimension_that_is_no_number(model):
+    node = next(n for n in model["nodes"] if n["name"] == "skill_classifiers")
+    node["dims"]["nI"] = [32]
+
+
+DAMAGED_MODELS = [
+    text_for_weights,
+    weights_of_another_name,
+    dimension_that_is_no_number,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED_MODELS)
 def test_a_component_that_refused_a_model_loads_a_good_one(nlp, damage):
     ranker = nlp.get_pipe("esco_skills")
     good = srsly.msgpack_loads(ranker.to_bytes())
