@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeInt, TypeAdapter
+from pydantic import Field, TypeAdapter
 from spacy.language import Language
 from spacy.tokens import DocBin
 from tqdm import tqdm
@@ -23,6 +23,8 @@ from .sentences import NearDuplicates, read_sentences
 from .taxonomy import Taxonomy
 
 MOST_FREQUENT = 30
+# What JSON's readers agree on.
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 def build_corpus(
@@ -130,11 +132,11 @@ class _Output:
 
     path: Path
     settings: dict[str, Any]
-    sentences: NonNegativeInt = 0
-    shards: NonNegativeInt = 0
-    n_docs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
-    pairs: int = 0
-    train_counts: dict[str, int] = field(default_factory=dict)
+    sentences: Count = 0
+    shards: Count = 0
+    n_docs: dict[str, Count] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
+    pairs: Count = 0
+    train_counts: dict[str, Count] = field(default_factory=dict)
     done: bool = False
 
     def __post_init__(self) -> None:
@@ -164,6 +166,8 @@ class _Output:
         try:
             saved = {**read_json(progress_path), "path": path}
             output = TypeAdapter(cls).validate_python(saved)
+            if set(output.n_docs) != set(PARTS):
+                raise ValueError(output.n_docs)
         except (TypeError, ValueError) as err:
             raise ValueError(Errors.S326.format(path=progress_path)) from err
         old = output.settings

@@ -62,19 +62,24 @@ class NeighbourTable:
     def from_disk(cls, path: Path) -> "NeighbourTable":
         """Raises OSError, or ValueError, naming the file, if it is damaged."""
         try:
-            data = io.BytesIO(read_bytes(path, MAX_WEIGHTS))
-            with zipfile.ZipFile(data) as archive:
-                sizes = [info.file_size for info in archive.infolist()]
-            check_size(sum(sizes), MAX_WEIGHTS)
-            with numpy.load(data, allow_pickle=False) as saved:
-                skipped = dict(json.loads(saved["skipped"].tobytes()))
-                table = cls(saved["ends"], saved["rows"], saved["weights"], skipped)
-            table._check()
-        except OSError:
-            raise
-        except Exception as err:
-            # numpy raises whatever the damage leads to.
+            data = read_bytes(path, MAX_WEIGHTS)
+        except ValueError as err:
             raise ValueError(Errors.S501.format(path=path, reason=err)) from err
+        try:
+            return cls._unpack(io.BytesIO(data))
+        except Exception as err:
+            # numpy raises whatever the damage leads to, OSError too.
+            raise ValueError(Errors.S501.format(path=path, reason=err)) from err
+
+    @classmethod
+    def _unpack(cls, data: io.BytesIO) -> "NeighbourTable":
+        with zipfile.ZipFile(data) as archive:
+            sizes = [info.file_size for info in archive.infolist()]
+        check_size(sum(sizes), MAX_WEIGHTS)
+        with numpy.load(data, allow_pickle=False) as saved:
+            skipped = dict(json.loads(saved["skipped"].tobytes()))
+            table = cls(saved["ends"], saved["rows"], saved["weights"], skipped)
+        table._check()
         return table
 
     def _check(self) -> None:

@@ -147,19 +147,21 @@ class SavedParts:
     def _load(self, name: str, load: Callable[[Any], Any]) -> None:
         try:
             data = self._read(name)
+        except ValueError as err:
+            raise self._damaged(name, err) from err
+        try:
             load(data)
-        except OSError:
-            raise
         # The libraries that read weights and tokenizers raise whatever they like.
         except Exception as err:
-            message = Errors.S020.format(
-                name=self.component,
-                place=self.place(name),
-                reason=str(err) or type(err).__name__,
-            )
-            raise ValueError(message) from err
+            raise self._damaged(name, err) from err
         if name in self._digests:
             self._loaded[name] = _digest(data)
+
+    def _damaged(self, name: str, err: Exception) -> ValueError:
+        reason = str(err) or type(err).__name__
+        place = self.place(name)
+        message = Errors.S020.format(name=self.component, place=place, reason=reason)
+        return ValueError(message)
 
     def _load_cfg(
         self, cfg: dict[str, Any], settings: TypeAdapter, data: bytes

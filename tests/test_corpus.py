@@ -203,6 +203,18 @@ def test_damaged_progress_is_named(nlp, ads_path, tmp_path, damage):
         build_corpus(ads_path, out, nlp, n_process=1)
 
 
+@pytest.mark.parametrize(
+    "change", [{"n_docs": {"dev": 1}}, {"sentences": 10**30}, {"pairs": -1}]
+)
+def test_progress_that_can_not_be_is_named(nlp, ads_path, tmp_path, change):
+    out = tmp_path / "corpus"
+    build_corpus(ads_path, out, nlp, n_process=1)
+    path = out / "progress.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=r"S326.*progress\.json"):
+        build_corpus(ads_path, out, nlp, n_process=1)
+
+
 def test_a_corpus_can_be_moved_but_not_by_its_progress(nlp, ads_path, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     report = build_corpus(ads_path, here, nlp, n_process=1)

@@ -1,5 +1,7 @@
 """Tables of neighbours, against brute force on a small hierarchy."""
 
+import zipfile
+
 import numpy
 import pytest
 from conftest import uri
@@ -138,6 +140,15 @@ def test_tables_are_kept_and_made_again_only_for_other_settings(hierarchy, tmp_p
 def test_a_damaged_table_is_named(hierarchy, tmp_path):
     cached_table(hierarchy, lambda: sibling_table(hierarchy), tmp_path, strategy="s")
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(ValueError, match=rf"S501.*{path.name}"):
+    half = path.read_bytes()[:40]
+    # Its decompressor raises OSError, as if the disk had failed.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("skipped.npy", bytes(1000))
+    other = path.read_bytes().replace(b"BZh9", b"BZh\0")
+    for damaged in (half, other):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"S501.*{path.name}"):
+            NeighbourTable.from_disk(path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
         NeighbourTable.from_disk(path)
