@@ -14,8 +14,9 @@ from srsly import msgpack
 MAX_DATA = 2**28
 # Of a ranker or a spanner, with its weights.
 MAX_WEIGHTS = 2**30
-# Of a part of a saved component: msgpack holds no larger one.
+# Of a part of a saved component.
 MAX_PART = 2**32
+PIECE = 2**20
 # Of a list or a dict in them.
 MAX_ITEMS = 2**21
 
@@ -23,11 +24,15 @@ MAX_ITEMS = 2**21
 def read_bytes(path: Path, limit: int) -> bytes:
     """The content of a file. Raises OSError, or ValueError if it is larger than the limit."""
     with path.open("rb") as file:
-        # Known before any of it is held, unless it is a pipe.
-        check_size(os.fstat(file.fileno()).st_size, limit)
-        content = file.read(limit + 1)
-    check_size(len(content), limit)
-    return content
+        # Of a pipe it is 0. Memory is taken for all that is asked for.
+        size = os.fstat(file.fileno()).st_size
+        check_size(size, limit)
+        pieces = [file.read(size)]
+        while piece := file.read(PIECE):
+            size += len(piece)
+            check_size(size, limit)
+            pieces.append(piece)
+    return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def inflate(data: bytes, limit: int) -> bytes:

@@ -225,6 +225,8 @@ class _Run:
                 self.model.transformer.load_state_dict(saved["transformer"])
                 self.optimizer.load_state_dict(saved["optimizer"])
                 return [float(loss) for loss in saved["losses"]]
+        except (MemoryError, torch.cuda.OutOfMemoryError):
+            raise
         except Exception as err:
             # Torch raises whatever the damage leads to.
             raise ValueError(Errors.S711.format(path=self.path, reason=err)) from err

@@ -68,7 +68,7 @@ class NeighbourTable:
         try:
             return cls._unpack(io.BytesIO(data))
         except Exception as err:
-            # numpy raises whatever the damage leads to, OSError too.
+            # numpy raises whatever the damage leads to, OSError and MemoryError too.
             raise ValueError(Errors.S501.format(path=path, reason=err)) from err
 
     @classmethod

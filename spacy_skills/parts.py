@@ -93,7 +93,7 @@ class SavedParts:
         """Update the settings and load the parts, in this order. Of a folder's parts only
         optional ones may be missing, and none that it was saved with.
 
-        settings: what those of this component look like. Others are left out.
+        settings: what those of this component look like.
 
         Raises ValueError for a damaged part, FileNotFoundError for a missing one.
         """
@@ -167,14 +167,21 @@ class SavedParts:
         self, cfg: dict[str, Any], settings: TypeAdapter, data: bytes
     ) -> None:
         saved = srsly.json_loads(data)
-        try:
-            valid = settings.validate_python(saved)
-            self._digests = _DIGESTS.validate_python(saved.get(DIGESTS, {}))
-        except ValidationError as err:
-            first = err.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{place}: {first['msg']}") from err
-        cfg.update(valid)
+        _check(settings, saved, CFG)
+        digests = saved.pop(DIGESTS, {})
+        _check(_DIGESTS, digests, DIGESTS)
+        self._digests = digests
+        cfg.update(saved)
+
+
+def _check(wanted: TypeAdapter, value: Any, place: str) -> None:
+    """Raises ValueError, with the first setting of another kind."""
+    try:
+        wanted.validate_python(value, strict=True)
+    except ValidationError as err:
+        first = err.errors()[0]
+        path = ".".join(map(str, (place, *first["loc"])))
+        raise ValueError(f"{path}: {first['msg']}") from err
 
 
 def _dump(cfg: Mapping[str, Any], digests: Mapping[str, str]) -> bytes:

@@ -3,12 +3,15 @@
 import gc
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy
@@ -19,7 +22,7 @@ from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from spacy_skills.compact import FORMAT, pack, unpack
-from spacy_skills.compressed import MAX_DATA, MAX_WEIGHTS, inflate, loads
+from spacy_skills.compressed import MAX_DATA, MAX_WEIGHTS, inflate, loads, read_bytes
 from spacy_skills.encoder import build_transformer_encoder
 from spacy_skills.finder import NameFinder
 from spacy_skills.fine_tuning import TextModel, fine_tune
@@ -84,6 +87,36 @@ def test_bombs_are_refused_before_they_go_off(tmp_path, ranker):
     (tmp_path / "a.spacy").write_bytes(data)
     with pytest.raises(ValueError, match=r"S323.*a\.spacy.*more than"):
         read_shard(tmp_path / "a.spacy", Vocab())
+
+
+def test_reading_takes_the_memory_of_what_is_there(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(1000))
+    tracemalloc.start()
+    try:
+        assert read_bytes(tmp_path / "file", 2**40) == bytes(1000)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(ValueError, match="more than"):
+        read_bytes(tmp_path / "file", 999)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_is_read_to_its_end_or_the_limit(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    content = bytes(range(256)) * 2**13
+    for limit in (len(content), len(content) - 1):
+        child = os.fork()
+        if not child:
+            with suppress(BrokenPipeError):
+                (tmp_path / "pipe").write_bytes(content)
+            os._exit(0)
+        if limit == len(content):
+            assert read_bytes(tmp_path / "pipe", limit) == content
+        else:
+            with pytest.raises(ValueError, match="more than"):
+                read_bytes(tmp_path / "pipe", limit)
+        os.waitpid(child, 0)
 
 
 def test_a_table_of_neighbours_has_a_limit(tmp_path, monkeypatch):

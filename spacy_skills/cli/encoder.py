@@ -59,6 +59,6 @@ def encoder_cli(
     except (OSError, ValueError) as err:
         msg.fail(str(err), exits=1)
     except KeyboardInterrupt:
-        message = "Interrupted; the same command goes on after the last checkpoint"
+        message = "Interrupted; the same command goes on from the last checkpoint"
         msg.fail(message, exits=1)
     msg.good(f"Saved the encoder to {output}")
