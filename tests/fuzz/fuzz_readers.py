@@ -218,7 +218,7 @@ def main() -> int:
                 unit="input",
                 mininterval=5,
                 disable=None,
-                position=place if args.processes > 1 else 0,
+                position=place,
             ) as progress:
                 return fuzz(
                     name,
@@ -259,9 +259,6 @@ def _in_processes(
     global _run
     # What is forked has it, and the readers, which can't be sent.
     _run = run
-    if processes == 1:
-        yield from map(run, range(n))
-        return
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, mp_context=context) as executor:
         futures = [executor.submit(_run_place, place) for place in range(n)]
